@@ -1,0 +1,1 @@
+"""Devices, compilers, run files, results and checkpoints.  Knows no theory."""
