@@ -1,0 +1,147 @@
+"""The command line.  One thin module: it reads arguments, calls the packages, and reports errors.
+
+Nothing heavy is imported before a command needs it, so that ``orderparams --help`` is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+PACKAGES = ("derive", "numerics", "validate")
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, with the nearest known word."""
+
+    def error(self, message: str) -> NoReturn:
+        choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        if choice:
+            from difflib import get_close_matches
+
+            known = [word.strip("' ") for word in choice[2].split(",")]
+            near = get_close_matches(choice[1], known, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            message = f"{message[: choice.start()]}unknown {choice[1]!r}; {hint}"
+        self.exit(2, f"orderparams: {message} ({self.prog} --help says more)\n")
+
+
+def _command(
+    commands: argparse._SubParsersAction[_Parser], name: str, body: str, summary: str, resumes: bool = False
+) -> _Parser:
+    """A command whose work is done by ``body``, "module:function", imported only when it is called."""
+    parser = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    parser.set_defaults(body=body, resumes=resumes)
+    return parser
+
+
+def _run_file(parser: _Parser) -> None:
+    parser.add_argument("run", metavar="RUN.toml", help="the run file")
+
+
+def _vary(parser: _Parser, example: str) -> None:
+    parser.add_argument(
+        "--vary", metavar="KEY=RANGE", nargs="+", action="extend", default=[],
+        help=f"a:b (whole numbers, ends included) or start:stop:count (reals), as in {example}",
+    )  # fmt: skip
+
+
+def _backend(parser: _Parser) -> None:
+    parser.add_argument("--backend", choices=("auto", "numpy", "cupy", "c", "cuda"), default="auto")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="orderparams",
+        description="Statistical mechanics of learning: derive order-parameter equations from a sample loss, "
+        "solve them, and check them against direct simulation.",
+        epilog="Exit status: 0 done, 1 a criterion failed, 2 bad input or environment, 3 partial result.",
+    )
+    parser.add_argument(
+        "--version", action="store_true", help="print versions and the backends that work here"
+    )
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+
+    average = _command(commands, "average", "derive.commands:average", "a Gaussian average in closed form")
+    average.add_argument(
+        "expression", help='a product of functions of Gaussian fields, as "erf\'(u) * v * erf(w)"'
+    )
+    average.add_argument("--covariance", metavar="FILE.json", help='{"fields": [...], "matrix": [[...]]}')
+    average.add_argument("--steps", action="store_true", help="print the derivation")
+    average.add_argument("--format", choices=("text", "latex", "json"), default="text")
+
+    solve = _command(commands, "solve", "numerics.commands:solve", "integrate the order-parameter equations")
+    _run_file(solve)
+    _backend(solve)
+    _vary(solve, "learning_rate=0.1:2:20")
+    solve.add_argument("--out", metavar="FILE", help="a .json, .npz or .nc file; default: JSON on stdout")
+    solve.add_argument("--plot", metavar="FILE.svg", help="plot the generalization error and the overlaps")
+    return parser
+
+
+def _check_packages() -> None:
+    """Another package may install a folder of the same name; configobj, for one, brings a ``validate``."""
+    for name in PACKAGES:
+        module = importlib.import_module(name)
+        if not (module.__doc__ or "").startswith("orderparams: "):
+            raise ImportError(
+                f"the package {name!r} that Python finds, {module.__file__}, is not the one of orderparams; "
+                "install orderparams into an environment of its own"
+            )
+
+
+def _print_versions() -> None:
+    from numerics.runtime.devices import BACKENDS, backend_status
+    from numerics.runtime.results import versions
+
+    for package, version in versions().items():
+        print(f"{package} {version}")
+    for backend in BACKENDS:
+        status = backend_status(backend)
+        print(f"backend {backend}: {'works' if status.available else 'not here'}; {status.reason}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv`` (default: the process's own) and return its exit status."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        _check_packages()
+        if arguments.version:
+            _print_versions()
+            return 0
+        if arguments.command is None:
+            parser.print_help()
+            return 2
+        module, _, function = arguments.body.partition(":")
+        status = getattr(importlib.import_module(module), function)(arguments)
+        sys.stdout.flush()
+        return int(status or 0)
+    except KeyboardInterrupt:
+        again = "the same command resumes it" if arguments.resumes else "nothing was kept"
+        print(f"orderparams: interrupted; {again}", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] in PACKAGES:
+            raise
+        print(f"orderparams: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if not hasattr(error, "exit_status"):
+            raise  # a fault of ours: the traceback is what a report of it needs
+        print(f"orderparams: {' '.join(str(error).split())}", file=sys.stderr)
+        return int(error.exit_status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
