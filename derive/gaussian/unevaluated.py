@@ -64,7 +64,9 @@ class GaussianAverage(Expr):
         return total
 
     def _xreplace(self, rule: Any) -> tuple[Basic, bool]:
-        """Replace free atoms only: fields are bound."""
+        """Replace the whole, or free atoms: fields are bound."""
+        if self in rule:
+            return rule[self], True
         free = {old: new for old, new in rule.items() if old not in self.fields}
         expression, changed = self.expression._xreplace(free)
         matrix = self.covariance.xreplace(free)

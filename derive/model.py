@@ -1,0 +1,124 @@
+"""A model of learning: the loss of one sample, from which everything else follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sympy import Expr, Idx, Indexed, IndexedBase, S, Sum, Symbol, preorder_traversal, sqrt
+
+from derive.activation import Activation, activation
+from derive.errors import DerivationError
+from derive.symbols import (
+    K,
+    M,
+    Q,
+    R,
+    T,
+    g,
+    gain_decay,
+    label_noise,
+    noise,
+    tau,
+    v,
+    w,
+    weight_decay,
+    x,
+    y,
+)
+
+NORMALIZATIONS = ("none", "batch", "batch-without-radial", "weight")
+
+unit = Symbol("i", integer=True, positive=True)
+teacher_unit = Symbol("n", integer=True, positive=True)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A student that learns from a teacher by gradient descent on ``loss``, one fresh batch a step.
+
+    ``loss`` is the loss of one sample: an expression in the fields x[i] and y[n], the overlaps Q[i,j] and
+    R[i,n] (through which normalizations enter), gains g[i], second layers w[i] and v[n], and ``noise``.
+    ``penalty`` is what is added to it without data: weight and gain decay.
+    ``radial`` says whether the gradient through the overlaps is followed (the exact gradient) or dropped.
+    ``unit_indices`` declare further index symbols; ``parameters`` further scalars.
+    """
+
+    loss: Expr
+    penalty: Expr = S.Zero
+    radial: bool = True
+    name: str = "model"
+    parameters: frozenset[Symbol] = field(default_factory=frozenset)
+
+    def __post_init__(self) -> None:
+        known = {K, M, tau, noise, label_noise, weight_decay, gain_decay, *self.parameters}
+        bases = {base: base for base in (x, y, Q, R, T, g, w, v)}
+        bound = {limit[0] for s in self.loss.atoms(Sum) for limit in s.limits}
+        for atom in (self.loss + self.penalty).atoms(Indexed):
+            if atom.base not in bases:
+                raise DerivationError(
+                    f"the loss of {self.name} depends on {atom}, which is not declared; arrays are x, y, Q, R, T, g, w, v"
+                )
+        labels = {base.label for base in bases}
+        for symbol in self.loss.free_symbols - known - bound - labels:
+            if isinstance(symbol, Symbol) and not isinstance(symbol, Idx | Indexed):
+                raise DerivationError(
+                    f"the loss of {self.name} depends on {symbol}, which is not declared; pass it in parameters"
+                )
+
+    def uses(self, base: IndexedBase) -> bool:
+        return any(a.base == base for a in preorder_traversal(self.loss) if isinstance(a, Indexed))
+
+
+def student_sum(summand: Expr) -> Expr:
+    """The sum over the student's hidden units i = 1..K of a summand in x[i], g[i], w[i], Q[i,i]."""
+    return Sum(summand, (unit, 1, K))
+
+
+def teacher_sum(summand: Expr) -> Expr:
+    """The sum over the teacher's hidden units n = 1..M of a summand in y[n], v[n]."""
+    return Sum(summand, (teacher_unit, 1, M))
+
+
+def committee(
+    phi: str | Activation = "erf",
+    normalization: str = "none",
+    teacher_phi: str | Activation | None = None,
+) -> Model:
+    """The soft committee machine with trainable second layer, under one of the normalizations.
+
+    The preactivation of unit i is x_i without normalization; g_i x_i / sqrt(tau Q_ii) under batch
+    normalization with population statistics (followed exactly, or with the gradient along J_i dropped as in
+    takagi2020 (2)); and g_i x_i / sqrt(Q_ii) under weight normalization.
+
+    Raises DerivationError for an unknown normalization or an activation without a gradient.
+    """
+    if normalization not in NORMALIZATIONS:
+        raise DerivationError(
+            f"unknown normalization {normalization!r}; known: {', '.join(NORMALIZATIONS)}"
+        )
+    student, teacher = activation(phi), activation(phi if teacher_phi is None else teacher_phi)
+    if not student.has_gradient:
+        raise DerivationError(
+            f"the activation {student.name!r} has no gradient to descend; its averages exist, its learning does not"
+        )
+    i, n = unit, teacher_unit
+    preactivation = {
+        "none": x[i],
+        "batch": g[i] * x[i] / sqrt(tau * Q[i, i]),
+        "batch-without-radial": g[i] * x[i] / sqrt(tau * Q[i, i]),
+        "weight": g[i] * x[i] / sqrt(Q[i, i]),
+    }[normalization]
+    target = teacher_sum(v[n] * teacher(y[n])) + noise
+    output = student_sum(w[i] * student(preactivation))
+    penalty = weight_decay / 2 * student_sum(Q[i, i])
+    if normalization != "none":
+        penalty += gain_decay / 2 * student_sum(g[i] ** 2)
+    return Model(
+        loss=(target - output) ** 2 / 2,
+        penalty=penalty,
+        radial=normalization != "batch-without-radial",
+        name=f"{student.name} committee, {normalization} normalization",
+        parameters=frozenset({Symbol("a", real=True)}) if student.expression.has(Symbol("a", real=True)) else frozenset(),
+    )
+
+
