@@ -1,0 +1,82 @@
+"""Activations by name, as arrays: value, derivative, and where they have a kink."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from numerics.runtime.errors import InputError, unknown_name
+from validate.simulate.arrays import Array, special_functions
+
+NAMES = ("erf", "relu", "leaky-relu(SLOPE)", "identity", "tanh", "gelu")
+
+_LEAKY = re.compile(r"leaky-relu\(\s*([^()\s]+)\s*\)")
+_SQRT_HALF = math.sqrt(0.5)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """phi and phi' of one hidden unit, elementwise; ``kinks`` are the points where phi' jumps."""
+
+    value: Callable[[Array], Array]
+    derivative: Callable[[Array], Array]
+    kinks: tuple[float, ...] = ()
+
+
+def activation(name: Any, xp: Any) -> Activation:
+    """The activation of that name (``erf`` means erf(x/sqrt 2)) or of a sympy expression in one variable.
+
+    At a kink the derivative takes the value from the left; under continuous inputs this has probability zero.
+    """
+    if not isinstance(name, str):
+        return _from_sympy(name, xp)
+    leaky = _LEAKY.fullmatch(name.strip())
+    if leaky:
+        return _leaky(_slope(leaky[1]), xp)
+    special = special_functions(xp)
+    if name == "erf":
+        return Activation(
+            lambda h: special.erf(h * _SQRT_HALF),
+            lambda h: math.sqrt(2 / math.pi) * xp.exp(-0.5 * h * h),
+        )
+    if name == "relu":
+        return Activation(lambda h: xp.maximum(h, 0), lambda h: (h > 0).astype(h.dtype), (0.0,))
+    if name == "identity":
+        return Activation(lambda h: h, xp.ones_like)
+    if name == "tanh":
+        return Activation(xp.tanh, lambda h: 1 - xp.tanh(h) ** 2)
+    if name == "gelu":
+        return Activation(lambda h: h * special.ndtr(h), lambda h: special.ndtr(h) + h * _density(h, xp))
+    raise unknown_name("activation", name, NAMES)
+
+
+def _density(h: Array, xp: Any) -> Array:
+    return xp.exp(-0.5 * h * h) / math.sqrt(2 * math.pi)
+
+
+def _slope(text: str) -> float:
+    try:
+        slope = float(text)
+    except ValueError:
+        slope = math.nan
+    if not math.isfinite(slope):
+        raise InputError(f"the slope of leaky-relu must be a number, not {text!r}; write leaky-relu(0.1)")
+    return slope
+
+
+def _leaky(slope: float, xp: Any) -> Activation:
+    return Activation(
+        lambda h: xp.where(h > 0, h, slope * h),
+        lambda h: xp.where(h > 0, h.dtype.type(1), h.dtype.type(slope)),
+        (0.0,),
+    )
+
+
+def _from_sympy(expression: Any, xp: Any) -> Activation:
+    from validate.simulate.expressions import lambdify_on, real_function_of_one_variable
+
+    variable, body, slope = real_function_of_one_variable(expression)
+    return Activation(lambdify_on([variable], body, xp), lambdify_on([variable], slope, xp), (0.0,))
