@@ -147,6 +147,18 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, damage: str) -> None:
         checkpoint.load(path)
 
 
+def test_the_checksum_covers_the_arrays(tmp_path: Path) -> None:
+    """An archive that is whole, but not the one that was saved under this header."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    checkpoint.save(first, {"a": np.zeros(3)}, {"seed": 0})
+    checkpoint.save(second, {"a": np.ones(3)}, {"seed": 0})
+    header, _, _ = first.read_bytes().partition(b"\n")
+    _, _, payload = second.read_bytes().partition(b"\n")
+    first.write_bytes(header + b"\n" + payload)
+    with pytest.raises(InputError, match="its checksum differs"):
+        checkpoint.load(first)
+
+
 def test_a_missing_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the checkpoint"):
         checkpoint.load(tmp_path / "none")
