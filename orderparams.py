@@ -10,7 +10,7 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 PACKAGES = ("derive", "numerics", "validate")
@@ -57,6 +57,21 @@ def _backend(parser: _Parser) -> None:
     parser.add_argument("--backend", choices=("auto", "numpy", "cupy", "c", "cuda"), default="auto")
 
 
+def _out(parser: _Parser) -> None:
+    parser.add_argument("--out", metavar="FILE", help="a .json, .npz or .nc file; default: JSON on stdout")
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    """A reader of whole numbers of at least ``least``."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[+-]?[0-9]+", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        return int(text)
+
+    return read
+
+
 def _parser() -> _Parser:
     parser = _Parser(
         prog="orderparams",
@@ -81,8 +96,27 @@ def _parser() -> _Parser:
     _run_file(solve)
     _backend(solve)
     _vary(solve, "learning_rate=0.1:2:20")
-    solve.add_argument("--out", metavar="FILE", help="a .json, .npz or .nc file; default: JSON on stdout")
+    _out(solve)
     solve.add_argument("--plot", metavar="FILE.svg", help="plot the generalization error and the overlaps")
+
+    simulate = _command(
+        commands, "simulate", "validate.commands:simulate", "simulate the network itself", resumes=True
+    )
+    _run_file(simulate)
+    simulate.add_argument(
+        "--replicas", type=_whole(1), default=64, metavar="S", help="independent runs, default 64"
+    )
+    simulate.add_argument(
+        "--size", type=_whole(1), default=1000, metavar="N", help="number of inputs, default 1000"
+    )
+    simulate.add_argument(
+        "--method", choices=("direct", "chain"), default="direct",
+        help="draw every input (direct), or the overlaps from their exact law (chain; Gaussian inputs)",
+    )  # fmt: skip
+    _backend(simulate)
+    simulate.add_argument("--precision", choices=("double", "single"), default="double")
+    simulate.add_argument("--seed", type=_whole(0), default=0)
+    _out(simulate)
     return parser
 
 
@@ -125,7 +159,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return int(status or 0)
     except KeyboardInterrupt:
-        again = "the same command resumes it" if arguments.resumes else "nothing was kept"
+        resumes = arguments.resumes and arguments.out
+        again = "the same command resumes it" if resumes else "nothing was kept"
         print(f"orderparams: interrupted; {again}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader, such as head, has seen enough

@@ -21,6 +21,7 @@ def _result() -> dict:
     return {
         "time": labelled([0.0, 1.0, 2.0], "time"),
         "R": labelled(rng.standard_normal((3, 2, 4)), "time", "student", "teacher"),
+        "Q": labelled(rng.standard_normal((3, 2, 2)), "time", "student", "student"),
         "complete": True,
         "backend": "numpy",
     }
@@ -53,6 +54,7 @@ def test_netcdf_has_named_dimensions(tmp_path: Path) -> None:
     back = xarray.load_dataset(tmp_path / "a.nc", engine="h5netcdf")
     assert back.R.dims == ("time", "student", "teacher")
     assert np.array_equal(back.R.values, result["R"].values)
+    assert back.Q.dims == ("time", "student", "student_2"), "dimensions of one variable must differ"
 
 
 @pytest.mark.skipif(find_spec("xarray") is not None, reason="xarray is installed")

@@ -155,11 +155,27 @@ def save(result: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
 
     coordinates = {key: value for key, value in arrays.items() if value.axes == (key,)}
     dataset = xarray.Dataset(
-        {key: (value.axes, value.values) for key, value in arrays.items() if key not in coordinates},
+        {key: (_dimensions(value), value.values) for key, value in arrays.items() if key not in coordinates},
         coords={key: value.values for key, value in coordinates.items()},
         attrs={"meta": json.dumps(to_plain(rest))},
     )
     write_atomically(target, bytes(dataset.to_netcdf(engine="h5netcdf")))
+
+
+def _dimensions(array: Labelled) -> list[str]:
+    """The axes' names, the second of two equal ones marked: NetCDF dimensions of a variable differ."""
+    names: list[str] = []
+    for axis in array.axes:
+        names.append(axis if axis not in names else f"{axis}_{names.count(axis) + 1}")
+    return names
+
+
+def deliver(result: Mapping[str, Any], out: str | os.PathLike[str] | None) -> None:
+    """Save ``result`` to ``out``, or print it as JSON where there is none."""
+    if out is None:
+        print(to_json(result), end="")
+    else:
+        save(result, out)
 
 
 @cache

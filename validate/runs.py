@@ -1,0 +1,39 @@
+"""From a run file to a simulation of it."""
+
+from __future__ import annotations
+
+from numerics.runtime.runfile import Run
+from validate.simulate import Setup
+
+
+def setup_of(run: Run) -> Setup:
+    """The microscopic setup that ``run`` describes.
+
+    A drawn start is simulated at the overlaps of its draw, the same ones that the theory starts from,
+    in directions that differ from replica to replica.
+    """
+    p, initial, simulation = run.parameters, run.initial, run.simulation
+    return Setup(
+        students=p.students,
+        teachers=p.teachers,
+        activation=p.activation,
+        normalization=p.normalization,
+        learning_rate=p.learning_rate,
+        gain_learning_rate=p.gain_learning_rate,
+        second_layer_learning_rate=p.second_layer_learning_rate,
+        input_variance=p.input_variance,
+        batch_size=p.batch_size,  # type: ignore[arg-type]  # Setup refuses an infinite one
+        label_noise=p.label_noise,
+        weight_decay=p.weight_decay,
+        gain_decay=p.gain_decay,
+        statistics=simulation.statistics,
+        shift=simulation.shift,
+        input_law=simulation.input_law,
+        Q=initial.Q,
+        R=initial.R,
+        T=initial.T,
+        g=initial.g,
+        w=initial.w,
+        v=initial.v,
+        model=None if run.model == "committee" else run.model,
+    )
