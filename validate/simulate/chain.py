@@ -97,10 +97,9 @@ class Chain(Learner):
         along_inputs = (rate / self.setup.batch_size) * gradient.inputs.swapaxes(1, 2)
         change = xp.matmul(along_inputs, self.xi)
         aligned, apart = self.aligned - change[:, :, :M], self.apart - change[:, :, M:]
-        own = self.own_weights(gradient)
-        if own is not None:
-            aligned -= rate * xp.matmul(own, self.aligned)
-            apart -= rate * xp.matmul(own, self.apart)
+        if gradient.students is not None:
+            aligned -= rate * xp.matmul(gradient.students, self.aligned)
+            apart -= rate * xp.matmul(gradient.students, self.apart)
         if gradient.teachers is not None:
             aligned -= rate * xp.matmul(gradient.teachers, self.teachers)
         outside = self._outside(along_inputs)

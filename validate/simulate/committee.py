@@ -35,7 +35,7 @@ class Sample:
 
 @dataclass
 class Gradient:
-    """The gradient of the batch-averaged loss:
+    """The gradient of the loss averaged over the batch, and of penalties:
 
     dloss/dJ_i = (1/b) sum_u inputs[u, i] xi_u + sum_j students[i, j] J_j + sum_n teachers[i, n] B_n,
 
@@ -63,7 +63,16 @@ class Committee:
         self.has_gain = setup.has_gain
 
     def gradient(self, sample: Sample) -> Gradient:
-        """The gradient of the loss averaged over the batch."""
+        """The gradient of the loss averaged over the batch, and of the decay of weights and gains."""
+        gradient = self._of_loss(sample)
+        if self.setup.weight_decay:
+            decay = self.setup.weight_decay * self.xp.eye(self.setup.students, dtype=sample.w.dtype)
+            gradient.students = decay if gradient.students is None else gradient.students + decay
+        if self.setup.gain_decay and gradient.g is not None:
+            gradient.g = gradient.g + self.setup.gain_decay * sample.g
+        return gradient
+
+    def _of_loss(self, sample: Sample) -> Gradient:
         if self.setup.normalization == "none":
             return self._plain(sample)
         if self.setup.statistics == "population":

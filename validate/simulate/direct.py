@@ -61,9 +61,8 @@ class Direct(Learner):
         xp, rate = self.xp, self.setup.learning_rate / self.size
         coefficients = (rate / self.setup.batch_size) * self.scale * gradient.inputs
         change = xp.matmul(coefficients.swapaxes(1, 2), self.xi, out=self.change)
-        own = self.own_weights(gradient)
-        if own is not None:
-            change += xp.matmul(rate * own, self.students)
+        if gradient.students is not None:
+            change += xp.matmul(rate * gradient.students, self.students)
         if gradient.teachers is not None:
             change += xp.matmul(rate * gradient.teachers, self.teachers)
         self.students[...] -= change

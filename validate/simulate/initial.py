@@ -1,4 +1,4 @@
-"""Initial weights: overlaps realized exactly at every N, or components drawn from N(0, norm / N).
+"""Initial weights: overlaps realized exactly at every N, or students drawn from N(0, norm^2 / N).
 
 All weight vectors, students before teachers, live in a frame of K + M orthonormal directions: row a of the
 coordinates (K + M, K + M) holds vector a, so overlaps are coordinates @ coordinates.T. The direct simulation
@@ -6,6 +6,8 @@ places that frame at random in N dimensions; the overlap chain needs no more tha
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -21,18 +23,15 @@ def coordinates(setup: Setup, replicas: int, size: int) -> np.ndarray:
         raise InputError(f"size (N) must be at least students + teachers = {units}, not {size}")
     if setup.draw is None:
         return np.broadcast_to(_root(joint_overlaps(setup)), (replicas, units, units)).copy()
-    seed, norm = int(setup.draw["seed"]), setup.draw["norm"]
-    drawn = np.stack([_triangular(replica_generator(seed, r, FRAME), units, size) for r in range(replicas)])
-    return drawn * np.sqrt(norm / size)
+    seed, norm = setup.draw["seed"], setup.draw["norm"]
+    generators = (replica_generator(int(seed), r, FRAME) for r in range(replicas))
+    scale = norm / math.sqrt(size)
+    return np.stack([_drawn(rng, setup, size, scale) for rng in generators])
 
 
 def joint_overlaps(setup: Setup) -> np.ndarray:
     """The matrix [[Q, R], [R^T, T]] of the initial overlaps, refused where no vectors can have them."""
-    for name in ("Q", "T"):
-        matrix = getattr(setup, name)
-        if np.abs(matrix - matrix.T).max() > 1e-12 * np.abs(matrix).max():
-            raise InputError(f"the initial {name} must be symmetric")
-    joint = np.block([[setup.Q, setup.R], [setup.R.T, setup.T]])
+    joint = np.block([[_symmetric(setup, "Q"), setup.R], [setup.R.T, _symmetric(setup, "T")]])
     lowest = np.linalg.eigvalsh(joint)[0]
     if lowest < -1e-10 * np.trace(joint):
         raise InputError(
@@ -53,6 +52,13 @@ def realize(coordinates: np.ndarray, size: int, seed: int) -> np.ndarray:
     return weights
 
 
+def _symmetric(setup: Setup, name: str) -> np.ndarray:
+    matrix = getattr(setup, name)
+    if np.abs(matrix - matrix.T).max() > 1e-12 * np.abs(matrix).max():
+        raise InputError(f"the initial {name} must be symmetric")
+    return matrix
+
+
 def _root(joint: np.ndarray) -> np.ndarray:
     """A square root L, joint = L L^T, of a positive semidefinite matrix of any rank."""
     values, vectors = np.linalg.eigh((joint + joint.T) / 2)
@@ -61,7 +67,13 @@ def _root(joint: np.ndarray) -> np.ndarray:
     return vectors * np.sqrt(values)
 
 
-def _triangular(rng: np.random.Generator, units: int, size: int) -> np.ndarray:
-    """The triangular coordinates of ``units`` standard Gaussian vectors in N dimensions (Bartlett)."""
-    lower = np.tril(rng.standard_normal((units, units)), -1)
-    return lower + np.diag(np.sqrt(rng.chisquare(size - np.arange(units))))
+def _drawn(rng: np.random.Generator, setup: Setup, size: int, scale: float) -> np.ndarray:
+    """Coordinates of given teachers and Gaussian students: the teachers span the first M directions, and what
+    the students have outside them is triangular with chi variables on the diagonal (Bartlett)."""
+    K, M = setup.students, setup.teachers
+    rows = np.zeros((K + M, K + M))
+    rows[K:, :M] = _root(_symmetric(setup, "T"))
+    rows[:K, :M] = scale * rng.standard_normal((K, M))
+    lengths = np.sqrt(rng.chisquare(size - M - np.arange(K)))
+    rows[:K, M:] = scale * (np.tril(rng.standard_normal((K, K)), -1) + np.diag(lengths))
+    return rows

@@ -50,7 +50,7 @@ class Learner(ABC):
 
     @abstractmethod
     def move_weights(self, gradient: Gradient) -> None:
-        """J -= (eta / N) gradient, with weight decay, on the samples that ``fields`` returned last."""
+        """J -= (eta / N) gradient, on the samples that ``fields`` returned last."""
 
     def step(self, step: int) -> None:
         """One step of stochastic gradient descent in every replica."""
@@ -68,18 +68,11 @@ class Learner(ABC):
     def _move_parameters(self, gradient: Gradient) -> None:
         gain_rate = self.setup.gain_rate / self.size
         if gradient.g is not None:
-            self.g = self.g - gain_rate * (gradient.g + self.setup.gain_decay * self.g)
+            self.g = self.g - gain_rate * gradient.g
         if gradient.shift is not None:
             self.shift = self.shift - gain_rate * gradient.shift
         if gradient.w is not None and self.setup.second_layer_learning_rate:
             self.w = self.w - (self.setup.second_layer_learning_rate / self.size) * gradient.w
-
-    def own_weights(self, gradient: Gradient) -> Array | None:
-        """Coefficients (S, K, K) of the students' own weights in the gradient, weight decay included."""
-        if not self.setup.weight_decay:
-            return gradient.students
-        decay = self.setup.weight_decay * self.xp.eye(self.setup.students, dtype=self.dtype)
-        return decay if gradient.students is None else gradient.students + decay
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything that moves, as numpy arrays."""

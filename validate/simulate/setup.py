@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from numerics.runtime.errors import InputError, unknown_name
+from numerics.runtime.runfile import Run
 
 NORMALIZATIONS = ("none", "batch", "batch-without-radial", "weight")
 STATISTICS = ("population", "batch", "batch-uncentred")
@@ -32,8 +33,9 @@ class Setup:
     (gain_learning_rate / N) dloss/dbeta, w -= (second_layer_learning_rate / N) dloss/dw. ``label_noise`` is a
     standard deviation.
 
-    Initial overlaps Q (K, K), R (K, M), T (M, M) are realized exactly at every N; or ``draw`` =
-    {"seed": ..., "norm": ...} draws all weight components from N(0, norm / N), anew for each replica.
+    Initial overlaps Q (K, K), R (K, M), T (M, M; default: the identity) are realized exactly at every N; or
+    ``draw`` = {"seed": ..., "norm": ...} draws the students' components from N(0, norm^2 / N), anew for each
+    replica.
 
     ``model`` replaces the committee machine: an object whose attribute ``loss``, or which itself, is a sympy
     expression, the loss of one sample in x[i], y[n], Q[i,j], R[i,n], g[i], w[i], v[n], tau, noise, K, M.
@@ -131,6 +133,7 @@ class Setup:
         for name, count in (("g", K), ("w", K), ("v", M)):
             given = getattr(self, name)
             self._set(name, np.ones(count) if given is None else _array(name, given, (count,)))
+        self._set("T", np.eye(M) if self.T is None else _array("T", self.T, (M, M)))
         if self.draw is not None:
             self._check_draw()
             return
@@ -138,12 +141,11 @@ class Setup:
             raise InputError("give the initial overlaps Q and R, or draw = {seed, norm} for random weights")
         self._set("Q", _array("Q", self.Q, (K, K)))
         self._set("R", _array("R", self.R, (K, M)))
-        self._set("T", np.eye(M) if self.T is None else _array("T", self.T, (M, M)))
 
     def _check_draw(self) -> None:
         assert self.draw is not None
-        if any(getattr(self, name) is not None for name in ("Q", "R", "T")):
-            raise InputError("give either the initial overlaps Q, R, T or draw, not both")
+        if self.Q is not None or self.R is not None:
+            raise InputError("give either the initial overlaps Q, R or draw, not both")
         for key in self.draw:
             if key not in ("seed", "norm"):
                 raise unknown_name("key of draw", key, ("seed", "norm"))
@@ -151,6 +153,23 @@ class Setup:
         if not _is_finite(norm) or norm <= 0:
             raise InputError(f"the norm of draw must be a positive number, not {norm!r}")
         self._set("draw", {"seed": int(self.draw.get("seed", 0)), "norm": float(norm)})
+
+    @classmethod
+    def from_run(cls, run: Run) -> Setup:
+        """The setup that a run file describes."""
+        initial, draw = run.initial, run.initial.draw
+        overlaps: dict[str, Any] = {"Q": initial.Q, "R": initial.R} if draw is None else {}
+        return cls(
+            **vars(run.parameters),
+            **vars(run.simulation),
+            **overlaps,
+            T=initial.T,
+            g=initial.g,
+            w=initial.w,
+            v=initial.v,
+            draw=None if draw is None else {"seed": draw.seed, "norm": draw.norm},
+            model=None if isinstance(run.model, str) else run.model,
+        )
 
     def describe(self) -> dict[str, Any]:
         """The values as JSON can hold them: what identifies a run in its checkpoint."""
