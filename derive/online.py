@@ -66,6 +66,32 @@ n = index_symbol("n")
 SOURCE = "derived from the sample loss"
 
 
+class Naming:
+    """Names for the covariances of normalized preactivations, as papers write Q' and R'.
+
+    Q'[i, j] is the covariance of two preactivations of the student, R'[i, n] of one with the teacher's.
+    """
+
+    def __init__(self) -> None:
+        self.definitions: dict[IndexedBase, tuple[tuple[Symbol, ...], Expr]] = {}
+
+    def __call__(self, covariance: Expr) -> Expr:
+        """The named form of a covariance, itself where it is an overlap already or has one index."""
+        atoms = covariance.atoms(Indexed)
+        crossed = sorted((a for a in atoms if len(set(a.indices)) == 2), key=str)
+        if len(crossed) != 1 or not atoms - set(crossed):
+            return covariance
+        (pair,) = crossed
+        name, own = {Q: ("Q'", (i, j)), R: ("R'", (i, n))}.get(pair.base, (None, ()))
+        if name is None:
+            return covariance
+        base = IndexedBase(name, real=True)
+        definition = covariance.xreplace(dict(zip(pair.indices, own, strict=True)))
+        if self.definitions.setdefault(base, (own, definition))[1] != definition:
+            return covariance
+        return base[pair.indices]
+
+
 @dataclass(frozen=True)
 class StateVariable:
     """One family of order parameters and its rate of change."""
@@ -77,10 +103,16 @@ class StateVariable:
     symmetric: bool
     averages: Expr
     """The rate with its Gaussian averages left as they stand."""
+    naming: Naming = field(repr=False)
 
     @cached_property
     def rate(self) -> Expr:
-        """The rate in closed form, as far as the rules reach."""
+        """The rate in closed form, as far as the rules reach, in the flow's ``definitions``."""
+        return close_averages(self.averages, self.naming)
+
+    @cached_property
+    def explicit_rate(self) -> Expr:
+        """The rate in closed form in the order parameters alone."""
         return close_averages(self.averages)
 
     @property
@@ -108,6 +140,7 @@ class Flow:
     constants: tuple[IndexedBase, ...]
     parameters: tuple[Symbol, ...]
     error_averages: Expr
+    naming: Naming = field(repr=False)
     drift: Expr = field(repr=False)
     diffusion: Expr = field(repr=False)
     sizes: tuple[Symbol, ...] = (K, M)
@@ -125,11 +158,19 @@ class Flow:
     @cached_property
     def generalization_error(self) -> Expr:
         """The average loss of a fresh sample without label noise and penalties."""
-        return close_averages(self.error_averages)
+        return close_averages(self.error_averages, self.naming)
 
     @property
     def observables(self) -> dict[str, Expr]:
         return {"generalization_error": self.generalization_error}
+
+    @property
+    def definitions(self) -> dict[IndexedBase, tuple[tuple[Symbol, ...], Expr]]:
+        """What Q' and R' in the rates stand for: their indices and their expression in the state."""
+        for variable in self.state:
+            _ = variable.rate
+        _ = self.generalization_error
+        return self.naming.definitions
 
     @cached_property
     def finite_batch(self) -> Expr:
@@ -173,15 +214,18 @@ def derive_flow(model: Model) -> Flow:
 
     drift = -eta * (expectation(student) + expectation(mirrored))
     diffusion = eta**2 * tau / batch * expectation(amplitude(i) * amplitude(j))
+    naming = Naming()
     state = [
-        StateVariable("Q", Q, (i, j), (K, K), True, drift + diffusion),
-        StateVariable("R", R, (i, n), (K, M), False, -eta * expectation(teacher)),
+        StateVariable("Q", Q, (i, j), (K, K), True, drift + diffusion, naming),
+        StateVariable("R", R, (i, n), (K, M), False, -eta * expectation(teacher), naming),
     ]
     whole = model.loss + model.penalty
     if model.uses(g):
-        state.append(StateVariable("g", g, (i,), (K,), False, -eta_g * expectation(derivative(whole, g, (i,)))))
+        rate = -eta_g * expectation(regular_part(derivative(whole, g, (i,))))
+        state.append(StateVariable("g", g, (i,), (K,), False, rate, naming))
     if model.uses(w):
-        state.append(StateVariable("w", w, (i,), (K,), False, -eta_w * expectation(derivative(whole, w, (i,)))))
+        rate = -eta_w * expectation(derivative(whole, w, (i,)))
+        state.append(StateVariable("w", w, (i,), (K,), False, rate, naming))
     error = expectation(model.loss.xreplace({noise: S.Zero}))
     used = Add(*(s.averages for s in state)) + error
     bases = {a.base for a in used.atoms(Indexed)}
@@ -191,17 +235,27 @@ def derive_flow(model: Model) -> Flow:
         s for s in sorted(used.free_symbols, key=str)
         if isinstance(s, Symbol) and not s.is_integer and s not in {b.label for b in (Q, R, T, g, w, v)}
     )
-    return Flow(model, tuple(state), constants, parameters, error, drift, diffusion)
+    return Flow(model, tuple(state), constants, parameters, error, naming, drift, diffusion)
 
 
 def gradient_amplitude(model: Model) -> Callable[[Symbol], Expr]:
     """A_i = d loss / d x_i as a function of the index."""
-    template = derivative(model.loss, x, (i,))
+    template = regular_part(derivative(model.loss, x, (i,)))
     if template.has(DiracDelta):
         raise DerivationError(
             f"the loss of {model.name} jumps in a preactivation: it has no gradient to descend"
         )
     return lambda index: template.xreplace({i: index})
+
+
+def regular_part(expression: Expr) -> Expr:
+    """Drop u delta(u) = 0, which differentiating a kink such as u step(u) leaves behind."""
+
+    def vanishes(product: Expr) -> bool:
+        deltas = [f for f in product.args if isinstance(f, DiracDelta)]
+        return any(field in product.args for d in deltas for field in d.atoms(Indexed) if field.base in (x, y))
+
+    return expression.replace(lambda e: isinstance(e, Mul) and vanishes(e), lambda e: S.Zero)
 
 
 def _overlap_gradient(model: Model) -> Callable[..., Expr]:
@@ -211,7 +265,9 @@ def _overlap_gradient(model: Model) -> Callable[..., Expr]:
     """
     loss = model.penalty + (model.loss if model.radial else S.Zero)
     k, m = index_symbol("k0"), index_symbol("m0")
-    own, pair, cross = derivative(loss, Q, (i, i)), derivative(loss, Q, (i, k)), derivative(loss, R, (i, m))
+    own, pair, cross = (
+        regular_part(derivative(loss, base, indices)) for base, indices in ((Q, (i, i)), (Q, (i, k)), (R, (i, m)))
+    )
 
     def along(
         index: Symbol, onto_student: Callable[[Symbol], Expr], onto_teacher: Callable[[Symbol], Expr]
@@ -274,7 +330,7 @@ def _preactivation_scale(expression: Expr, atom: Indexed) -> Expr:
     """The common symbolic factor of a field inside the functions of an expression, 1 if there is none."""
     scales = set()
     for function in expression.atoms(Function):
-        if function.has(atom):
+        if function.has(atom) and not function.args[0].has(Function):
             polynomial = Poly(function.args[0], atom)
             degree = polynomial.degree()
             leading = polynomial.coeff_monomial(atom**degree).as_coeff_Mul()[1]
@@ -296,18 +352,18 @@ def overlap(base: IndexedBase, p: Symbol, q: Symbol) -> Expr:
     return base[tuple(sorted((p, q), key=lambda index: (index not in (i, j, n), str(index))))]
 
 
-def close_averages(expression: Expr) -> Expr:
+def close_averages(expression: Expr, naming: Callable[[Expr], Expr] = lambda covariance: covariance) -> Expr:
     """Replace every inert average by its closed form, where the rules reach."""
-    return expression.xreplace({a: closed_form(a) for a in expression.atoms(GaussianAverage)})
+    return expression.xreplace({a: closed_form(a, naming) for a in expression.atoms(GaussianAverage)})
 
 
-def closed_form(inert: GaussianAverage) -> Expr:
+def closed_form(inert: GaussianAverage, naming: Callable[[Expr], Expr]) -> Expr:
     """The closed form of an inert average, derived once per shape and then specialized."""
     names = [Symbol(f"u{k}", real=True) for k in range(len(inert.fields))]
     template = _template(inert.expression.xreplace(dict(zip(inert.fields, names, strict=True))), tuple(names))
     generic = generic_covariance(names)
     values = {
-        generic[a, b]: inert.covariance[p, q]
+        generic[a, b]: naming(inert.covariance[p, q])
         for p, a in enumerate(names)
         for q, b in enumerate(names)
     }

@@ -11,6 +11,7 @@ import mpmath
 from sympy import Add, Expr, ImmutableMatrix, Matrix, Rational, Symbol, sympify
 
 from derive.errors import AverageDoesNotExist, DerivationError
+from derive.gaussian.gather import gather
 from derive.gaussian.rules import Applied, Measure, close, unevaluated
 from derive.gaussian.terms import split
 from derive.gaussian.unevaluated import GaussianAverage
@@ -81,7 +82,11 @@ def average(argument: Expr, covariance: Covariance | None = None) -> Average:
     matrix = ImmutableMatrix([[sympify(covariance[u, z]) for z in fields] for u in fields])
     index = {u: a for a, u in enumerate(fields)}
     measure = Measure(fields, lambda u, z: matrix[index[u], index[z]])
-    expression = Add(*(close(term, measure) for term in split(argument, measure.fields)))
+    terms = split(argument, measure.fields)
+    expression = Add(*(close(term, measure) for term in terms))
+    if any(v.lift is None for term in terms for v in (*term.signs, *term.deltas)):
+        # Bare kinks leave 0/0 where fields coincide; lifted fields never coincide.
+        expression = gather(expression)
     expression += unevaluated(measure)
     return Average(argument, fields, matrix, expression, tuple(measure.log))
 

@@ -116,7 +116,7 @@ def _pin(term: Term, measure: Measure, pinned: tuple[Variable, ...]) -> Expr:
             half = (order - j) // 2
             moment = (-1) ** half * factorial2(2 * half - 1) * (before / after) ** half
             weight = (-1) ** order * binomial(order, j) * moment * density
-            total += Add(*(weight * close(t, measure, (*pinned, u)) for t in derivatives))
+            total += Add(*(close(t.scaled(weight), measure, (*pinned, u)) for t in derivatives))
         if j < order:
             derivatives = [d for t in derivatives for d in differentiate(t, follows, measure.fields)]
     return total
