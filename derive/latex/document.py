@@ -1,0 +1,198 @@
+"""Equations and derivations as displayed mathematics, as a LaTeX document, and as PDF."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sympy import Expr
+
+from derive.equation import Equation, LedgerEntry, Step
+from derive.latex.printer import latex
+from derive.latex.rows import ROOM, Block, Layout, layout
+
+PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
+\usepackage[margin=2.5cm]{geometry}
+\usepackage{amsmath,amssymb}
+\allowdisplaybreaks
+\setlength{\parindent}{0pt}
+\setlength{\parskip}{0.6em}
+\raggedright
+\begin{document}
+"""
+
+LATEX_SECONDS = 120
+
+SUBSCRIPTED = re.compile(r"(?<![\w.-])([A-Za-z])_([A-Za-z0-9]{1,3})(?![\w-])")
+"""A letter with an index, as words about formulas write it: Q_ij."""
+
+SPECIAL = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_\allowbreak{}",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$",
+    "|": "$|$", "/": r"/\allowbreak{}", "²": "$^2$", "³": "$^3$", "±": r"$\pm$", "×": r"$\times$",
+    "·": r"$\cdot$", "≤": r"$\leq$", "≥": r"$\geq$", "≠": r"$\neq$", "≈": r"$\approx$", "→": r"$\to$",
+    "∞": r"$\infty$", "√": r"$\surd$", "∝": r"$\propto$", "⟨": r"$\langle$", "⟩": r"$\rangle$", "−": "$-$",
+    "–": "--", "—": "---", "…": r"\dots{}", "‘": "`", "’": "'", "“": "``", "”": "''", "∂": r"$\partial$",
+    "∈": r"$\in$",
+}  # fmt: skip
+
+
+def display(equation: Equation) -> str:
+    """An equation as displayed mathematics for a notebook, with its "where" list."""
+    shown = layout(equation)
+    body = align(shown.equation)
+    if shown.where:
+        body += r"\\ &\text{where}\\ " + r"\\ ".join(align(block) for block in shown.where)
+    return rf"$$\begin{{aligned}}{body}\end{{aligned}}$$"
+
+
+def align(block: Block) -> str:
+    r"""A block as the rows of an ``align*`` or ``aligned`` environment."""
+    if block.inline:
+        first, *rest = block.right
+        lines = [f"{block.left[0]} &= {first}", *(rf"&\quad {row}" for row in rest)]
+    else:
+        first, *rest = block.right
+        lines = [f"& {row}" for row in block.left]
+        lines += [f"&\\quad = {first}", *(rf"&\qquad {row}" for row in rest)]
+    return "\\\\\n".join(lines)
+
+
+def derivation(steps: Sequence[Step], room: float = ROOM - 3) -> str:
+    """The steps of a derivation as a numbered list, one named identity an item."""
+    if not steps:
+        return ""
+    items = []
+    for step in steps:
+        note = f": {escape(step.note)}" if step.note else ""
+        items.append(rf"\item \textbf{{{escape(step.rule)}}}{note}" + "\n" + _shown(_step(step, room)))
+    return "\\begin{enumerate}\n" + "\n".join(items) + "\n\\end{enumerate}\n"
+
+
+def document(items: Iterable[Equation | LedgerEntry], title: str) -> str:
+    """A complete LaTeX document of equations, or of a ledger, with derivations.
+
+    It needs amsmath, amssymb and geometry only, and compiles without overfull boxes.
+    """
+    body = [PREAMBLE, rf"\section*{{{escape(title)}}}" + "\n"]
+    for item in items:
+        body.append(_entry(item) if isinstance(item, LedgerEntry) else _equation(item, heading=True))
+    body.append("\\end{document}\n")
+    return "\n".join(body)
+
+
+def compile_pdf(text: str, target: Path) -> Path | None:
+    """Compile a document to ``target`` (.pdf); None where there is no pdflatex or it does not succeed.
+
+    ``target`` is replaced in one piece.
+    """
+    if shutil.which("pdflatex") is None:
+        return None
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".latex.") as folder:
+        source = Path(folder) / "document.tex"
+        source.write_text(text)
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", source.name]
+        try:
+            subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=LATEX_SECONDS)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+            return None
+        source.with_suffix(".pdf").replace(target)
+    return target
+
+
+def escape(text: str) -> str:
+    """Plain text as LaTeX text: J_i becomes a formula; characters outside the fonts their nearest letters."""
+    pieces = SUBSCRIPTED.split(text)
+    words = [_escape(piece) for piece in pieces[::3]]
+    formulas = [f"${base}_{{{index}}}$" for base, index in zip(pieces[1::3], pieces[2::3], strict=True)]
+    return "".join(part for pair in zip(words, [*formulas, ""], strict=True) for part in pair)
+
+
+def _escape(text: str) -> str:
+    out = []
+    for character in text:
+        if character in SPECIAL:
+            out.append(SPECIAL[character])
+        elif character.isascii():
+            out.append(character)
+        elif (name := unicodedata.name(character, "")).startswith("GREEK"):
+            out.append(_greek(name))
+        else:
+            out.append(unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?")
+    return re.sub(r"(?<=\w)([.-])(?=\w)", r"\1\\allowbreak{}", "".join(out))
+
+
+def _greek(name: str) -> str:
+    *_, size, _, letter = f"GREEK {name.removeprefix('GREEK ')}".split()[-3:]
+    letter = {"lamda": "lambda", "omicron": "o"}.get(letter.lower(), letter.lower())
+    return rf"$\{letter if size == 'SMALL' else letter.capitalize()}$"
+
+
+def _equation(equation: Equation, heading: bool) -> str:
+    parts = []
+    if heading:
+        parts.append(rf"\subsection*{{{escape(equation.name)}}}")
+    if equation.source:
+        parts.append(rf"\textit{{{escape(equation.source)}}}" + "\n")
+    parts.append(_shown(layout(equation)))
+    if equation.meaning:
+        listed = (
+            f"${latex(symbol) if isinstance(symbol, Expr) else latex_name(symbol)}$: {escape(words)}"
+            for symbol, words in equation.meaning.items()
+        )
+        parts.append("{\\small " + "; ".join(listed) + ".}\n")
+    if equation.steps:
+        parts.append("\\textbf{Derivation}\n" + derivation(equation.steps))
+    return "\n".join(parts)
+
+
+def latex_name(symbol: str) -> str:
+    """The name of a symbol as it prints in formulas."""
+    from sympy import Symbol
+
+    return latex(Symbol(symbol))
+
+
+def _entry(entry: LedgerEntry) -> str:
+    verdict = entry.verdict
+    parts = [
+        rf"\subsection*{{{escape(entry.name)}: {escape(verdict.kind)}}}",
+        escape(entry.statement) + "\n",
+        escape(verdict.reason) + "\n",
+    ]
+    if entry.printed is not None:
+        parts += ["\\textbf{Printed}\n", _equation(entry.printed, heading=False)]
+    if entry.derived is not None:
+        parts += ["\\textbf{Derived}\n", _equation(entry.derived, heading=False)]
+    if verdict.counterexample:
+        point = (f"{escape(str(key))} = {escape(str(value))}" for key, value in verdict.counterexample.items())
+        parts.append("They differ at " + "; ".join(point) + ".\n")
+    return "\n".join(parts)
+
+
+def _step(step: Step, room: float) -> Layout:
+    if step.after is not None:
+        return layout(Equation(step.rule, step.before, step.after), room)
+    shown = layout(Equation(step.rule, step.before, step.before), room)
+    return Layout(Block((), shown.equation.right, inline=False), shown.where, shown.names)
+
+
+def _shown(shown: Layout) -> str:
+    text = _display(align(shown.equation)) if shown.equation.left else _display(_bare(shown.equation))
+    if shown.where:
+        text += "where\n" + _display("\\\\\n".join(align(block) for block in shown.where))
+    return text
+
+
+def _bare(block: Block) -> str:
+    first, *rest = block.right
+    return "\\\\\n".join([f"& {first}", *(rf"&\quad {row}" for row in rest)])
+
+
+def _display(body: str) -> str:
+    return f"\\begin{{align*}}\n{body}\n\\end{{align*}}\n"
