@@ -1,0 +1,126 @@
+"""Numbers from derived expressions, to any precision: sums over units, overlaps, inert averages and all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+import mpmath
+from sympy import (
+    Add,
+    Expr,
+    Function,
+    Indexed,
+    IndexedBase,
+    Integer,
+    Mul,
+    Number,
+    NumberSymbol,
+    Pow,
+    Rational,
+    Sum,
+    Symbol,
+)
+
+from derive.errors import DerivationError
+from derive.gaussian import FourSigns, GaussianAverage
+from derive.gaussian.average import average
+from derive.gaussian.four_signs import evaluate as four_signs
+from derive.gaussian.unevaluated import dict_covariance
+
+Values = Mapping[Any, Any]
+"""Numbers for symbols (sizes included) and nested lists for indexed bases; unit 1 is entry 0."""
+
+
+def evaluate(expression: Expr, values: Values, digits: int = 15) -> Any:
+    """The value of an expression at given sizes, overlaps and parameters, as an mpmath number.
+
+    ``values`` maps Symbols to numbers and IndexedBases (or their names) to nested sequences.
+
+    Raises DerivationError for a symbol without a value.
+    """
+    named = {_name(key): value for key, value in values.items()}
+    with mpmath.workdps(digits + 10):
+        return +_number(expression, named, digits + 10)
+
+
+def _name(key: Any) -> str:
+    return key if isinstance(key, str) else str(key.label if isinstance(key, IndexedBase) else key)
+
+
+def _number(e: Expr, values: dict[str, Any], digits: int) -> Any:
+    if isinstance(e, Integer):
+        return mpmath.mpf(int(e))
+    if isinstance(e, Rational):
+        return mpmath.mpf(int(e.p)) / int(e.q)
+    if isinstance(e, Number | NumberSymbol):
+        return mpmath.mpmathify(e.evalf(digits))
+    if isinstance(e, Indexed):
+        entry = _lookup(str(e.base.label), values)
+        for index in e.indices:
+            entry = entry[int(_number(index, values, digits)) - 1]
+        return _real(entry, digits)
+    if isinstance(e, Symbol):
+        return _real(_lookup(e.name, values), digits)
+    if isinstance(e, Add):
+        return mpmath.fsum(_number(a, values, digits) for a in e.args)
+    if isinstance(e, Mul):
+        return mpmath.fprod(_number(a, values, digits) for a in e.args)
+    if isinstance(e, Pow):
+        base = _number(e.base, values, digits)
+        if e.exp == Rational(1, 2):
+            return mpmath.sqrt(base)
+        return mpmath.power(base, _number(e.exp, values, digits))
+    if isinstance(e, Sum):
+        ranges = [
+            range(int(_number(low, values, digits)), int(_number(high, values, digits)) + 1)
+            for _, low, high in e.limits
+        ]
+        names = [index.name for index, _, _ in e.limits]
+        return mpmath.fsum(
+            _number(e.function, values | dict(zip(names, units, strict=True)), digits) for units in product(*ranges)
+        )
+    if isinstance(e, GaussianAverage):
+        return _average(e, values, digits)
+    if isinstance(e, FourSigns):
+        return four_signs(*(_number(a, values, digits) for a in e.args))
+    if isinstance(e, Function):
+        arguments = [_exactly(_number(a, values, digits)) for a in e.args]
+        return mpmath.mpmathify(e.func(*arguments).evalf(digits))
+    raise DerivationError(f"cannot evaluate {e} of type {type(e).__name__}")
+
+
+def _average(e: GaussianAverage, values: dict[str, Any], digits: int) -> Any:
+    """Close the average at its numeric covariance: degenerate fields get their limits."""
+    inside = e.expression.xreplace(
+        {s: _exactly(_real(_lookup(s.name, values), digits)) for s in e.expression.free_symbols - set(e.fields)}
+    )
+    numbers = e.covariance.applyfunc(lambda entry: _exactly(_number(entry, values, digits)))
+    result = average(inside, dict_covariance(e.fields, numbers)).expression
+    if result.has(GaussianAverage):
+        return mpmath.mpmathify(result.replace(GaussianAverage, _quadrature).evalf(digits))
+    return mpmath.mpmathify(result.evalf(digits))
+
+
+def _quadrature(*arguments: Any) -> Expr:
+    raise DerivationError("an average that no rule closes has no value here; evaluate it with numerics.averages")
+
+
+def _exactly(number: Any) -> Rational:
+    """An mpmath number as the rational it is."""
+    mantissa, exponent = mpmath.frexp(number)
+    bits = mpmath.mp.prec + 1
+    return Rational(int(mpmath.ldexp(mantissa, bits))) * Rational(2) ** (int(exponent) - bits)
+
+
+def _lookup(name: str, values: dict[str, Any]) -> Any:
+    if name not in values:
+        raise DerivationError(f"no value was given for {name}; given: {', '.join(sorted(values))}")
+    return values[name]
+
+
+def _real(number: Any, digits: int) -> Any:
+    if isinstance(number, Expr):
+        number = number.evalf(digits)
+    return mpmath.mpmathify(number)
