@@ -1,0 +1,140 @@
+"""The C emitter: a header, the special functions, and every target's nest in both schedules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from numerics.kernel.emit_body import BodyEmitter, Lanes, arrays_read, scalars_read
+from numerics.kernel.inputs import axis_length, shape_of
+from numerics.kernel.ir import Target
+from numerics.kernel.program import Program
+
+LANES = 8
+"""Doubles of one 512-bit register."""
+
+FUNCTIONS = (Path(__file__).parent / "special" / "functions.c").read_text()
+
+
+@dataclass(frozen=True)
+class CSource:
+    """The text of a program's kernels, and the size of the scratch memory their tables need."""
+
+    text: str
+    table_sizes: tuple[tuple[tuple[str, ...], ...], ...]  # of every nest, the axes of every table
+    domains: tuple[tuple[tuple[str, ...], bool], ...]
+
+    def work_length(self, sizes: dict[str, int]) -> int:
+        """Doubles of scratch memory."""
+        return max((sum(prod(shape_of(t, sizes)) for t in nest) * LANES for nest in self.table_sizes), default=0)
+
+
+def emit(program: Program) -> CSource:
+    """The C source of a program.
+
+    ``rhs_units`` evaluates one parameter set, lanes over the elements of each output; ``rhs_sets`` evaluates
+    LANES parameter sets that lie side by side (element-major).
+    """
+    axes = program.shapes
+    domains = tuple(dict.fromkeys((t.sizes, t.symmetric) for t in program.targets))
+    parts = ["/*\n" + program.describe() + "\n*/", PRELUDE, FUNCTIONS, _structure(program, domains)]
+    tables = []
+    for target in program.targets:
+        for over_sets in (False, True):
+            emitter = BodyEmitter(program.graph, target, Lanes(over_sets, threads=False), axes)
+            parts.append(_nest(program, target, emitter, over_sets, domains))
+            tables.append(tuple(tuple(loop.size for loop in t.loops) for t in emitter.tables))
+    parts.append(_entry(program, over_sets=False))
+    parts.append(_entry(program, over_sets=True))
+    return CSource("\n\n".join(parts) + "\n", tuple(tables), domains)
+
+
+PRELUDE = f"""#include <math.h>
+#include <string.h>
+
+#define OP static inline __attribute__((always_inline))
+#define LANES _Pragma("omp simd") for (int l = 0; l < W; ++l)
+enum {{ MAX_LANES = {LANES} }};"""
+
+
+def _structure(program: Program, domains: tuple[tuple[tuple[str, ...], bool], ...]) -> str:
+    lines = ["struct kernel {"]
+    lines += [f"    long size_{name};" for name in program.size_names]
+    lines += [f"    const double *{name};" for name in program.arrays]
+    lines += [f"    const double *{name}_;" for name in program.scalars]
+    lines += [f"    double *{t.name};" for t in program.targets]
+    lines += ["    double *work;"]
+    for number, (sizes, _) in enumerate(domains):
+        lines.append(f"    long count_{number};  /* elements of an output over {', '.join(sizes) or 'nothing'} */")
+        lines += [f"    const int *index_{number}_{axis};" for axis in range(len(sizes))]
+    return "\n".join([*lines, "};"])
+
+
+def _nest(program: Program, target: Target, emitter: BodyEmitter, over_sets: bool,
+          domains: tuple[tuple[tuple[str, ...], bool], ...]) -> str:
+    domain = domains.index((target.sizes, target.symmetric))
+    schedule = "sets" if over_sets else "units"
+    note = next((o.note for o in program.outputs if o.name == target.name), "")
+    indices = "".join(f"[{i}]" for i in target.indices)
+    signature = "const struct kernel *k" if over_sets else "const struct kernel *k, long first, const int W"
+    lines = [f"/* {target.name}{indices}{': ' + note if note else ''} */",
+             f"OP void nest_{target.name}_{schedule}({signature})", "{"]
+    if over_sets:
+        lines.append("    enum { W = MAX_LANES };")
+    lines += [f"    const long size_{n} = k->size_{n}; (void)size_{n};" for n in program.size_names]
+    lines += [f"    const double *restrict {n} = k->{n};" for n in arrays_read(target)]
+    lines += [f"    const double *restrict {n}_ = k->{n}_;" for n in scalars_read(target)]
+    lines.append(f"    double *restrict {target.name} = k->{target.name};")
+    offset = "k->work"
+    for table in emitter.tables:
+        lines.append(f"    double *restrict {table.name} = {offset};")
+        length = " * ".join(emitter.size(loop.size) for loop in table.loops)
+        offset = f"{table.name} + {length} * MAX_LANES"
+    if not over_sets:
+        lines.append(f"    const long count = k->count_{domain} - first;")
+        for axis, index in enumerate(target.indices):
+            lines.append(f"    const int *restrict lane_{index.replace('#', 'a')} = "
+                         f"k->index_{domain}_{axis} + first;")
+    text = "\n".join([*lines, *emitter.write(1), "}"])
+    return text.replace("[W];", "[MAX_LANES];")
+
+
+def _entry(program: Program, over_sets: bool) -> str:
+    schedule = "sets" if over_sets else "units"
+    lines = []
+    for target in program.targets:
+        name = f"nest_{target.name}_{schedule}"
+        if over_sets:
+            continue
+        domain = _domain_number(program, target)
+        # Whole registers first; a rest of at most half a register takes half a register's work.
+        lines += [f"static __attribute__((noinline)) void all_{target.name}_units(const struct kernel *k)", "{",
+                  f"    const long count = k->count_{domain};", "    long first = 0;",
+                  "    for (; count - first > MAX_LANES / 2; first += MAX_LANES)",
+                  f"        {name}(k, first, MAX_LANES);",
+                  f"    if (count > first) {name}(k, first, MAX_LANES / 2);", "}", ""]
+    if over_sets:
+        for target in program.targets:
+            lines += [f"static __attribute__((noinline)) void all_{target.name}_sets(const struct kernel *k)", "{",
+                      f"    nest_{target.name}_sets(k);", "}", ""]
+    lines += [f"void rhs_{schedule}(const struct kernel *k)", "{"]
+    lines += [f"    all_{t.name}_{schedule}(k);" for t in program.targets]
+    return "\n".join([*lines, "}"])
+
+
+def _domain_number(program: Program, target: Target) -> int:
+    domains = list(dict.fromkeys((t.sizes, t.symmetric) for t in program.targets))
+    return domains.index((target.sizes, target.symmetric))
+
+
+def domain_indices(sizes: tuple[str, ...], symmetric: bool, values: dict[str, int]) -> list[np.ndarray]:
+    """The index values of every element of a domain, padded by LANES with the last one."""
+    shape = tuple(axis_length(s, values) for s in sizes)
+    if symmetric:
+        grid = np.array(np.triu_indices(shape[0]))
+    else:
+        grid = np.indices(shape).reshape(len(shape), prod(shape))
+    return [np.ascontiguousarray(np.pad(row, (0, LANES), mode="edge").astype(np.int32)) for row in grid]

@@ -1,0 +1,83 @@
+"""From outputs (names, indices, sympy expressions) to a program: targets in order, ready for any emitter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import sympy
+
+from numerics.kernel.ir import Graph, Target
+from numerics.kernel.lower import Lowering, size_names
+from numerics.kernel.passes import PassCount, run_passes
+
+REFERENCE_SIZE = 8
+"""Operation counts are given with every size at this value."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """An array to compute: element ``name[indices]`` is ``expression``; ``sizes`` name the axes' lengths.
+
+    ``symmetric``: both indices have one size and the element does not change when they are exchanged.
+    ``note``: what stands in the comments of generated source, such as the equation's name.
+    """
+
+    name: str
+    indices: tuple[sympy.Symbol, ...]
+    sizes: tuple[str, ...]
+    expression: sympy.Expr
+    symmetric: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What an emitter needs: targets in order of computation (shared sums first), and the inputs' shapes."""
+
+    graph: Graph
+    targets: tuple[Target, ...]
+    outputs: tuple[Output, ...]
+    arrays: dict[str, tuple[str, ...]]
+    scalars: tuple[str, ...]
+    size_names: tuple[str, ...]
+    counts: tuple[PassCount, ...]
+
+    @property
+    def temporaries(self) -> tuple[Target, ...]:
+        """The shared sums."""
+        names = {o.name for o in self.outputs}
+        return tuple(t for t in self.targets if t.name not in names)
+
+    @property
+    def shapes(self) -> dict[str, tuple[str, ...]]:
+        """The axes of every array of the program: inputs, shared sums, outputs."""
+        return {**self.arrays, **{t.name: t.sizes for t in self.targets}}
+
+    def describe(self) -> str:
+        """A header for generated source: the outputs and the operation count after each pass."""
+        lines = []
+        for o in self.outputs:
+            axes = "".join(f"[{i}]" for i in o.indices)
+            lines.append(f"{o.name}{axes}" + (f": {o.note}" if o.note else ""))
+        lines.append(f"scalar operations with all sizes {REFERENCE_SIZE}, after each pass:")
+        lines += [f"  {c.operations:>10,}  {c.name}" for c in self.counts]
+        return "\n".join(lines)
+
+
+def build_program(outputs: Sequence[Output], extra_arrays: Mapping[str, tuple[str, ...]] | None = None) -> Program:
+    """Lower the outputs and run the passes.  ``extra_arrays``: shapes of inputs whatever the expressions read."""
+    graph = Graph()
+    known = {s for o in outputs for s in o.sizes}.union(*(size_names(o.expression) for o in outputs))
+    lower = Lowering(graph, known)
+    for name, axes in (extra_arrays or {}).items():
+        lower.arrays[name] = list(axes)
+    targets = []
+    for o in outputs:
+        indices = {s: (f"{'ij'[k]}", size) for k, (s, size) in enumerate(zip(o.indices, o.sizes, strict=True))}
+        node = lower(o.expression, indices)
+        targets.append(Target(o.name, tuple(n for n, _ in indices.values()), o.sizes, node, o.symmetric))
+    names = sorted(n for n in known if not n.isdigit())
+    finished, counts = run_passes(graph, targets, dict.fromkeys(names, REFERENCE_SIZE))
+    arrays = {name: tuple(a or "1" for a in axes) for name, axes in lower.arrays.items()}
+    return Program(graph, tuple(finished), tuple(outputs), arrays, tuple(lower.scalars), tuple(names), tuple(counts))

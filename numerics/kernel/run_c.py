@@ -1,0 +1,117 @@
+"""Running compiled C kernels: the structure they read, blocks of parameter sets, threads."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from numerics.kernel import emit_c
+from numerics.kernel.inputs import Inputs, shape_of
+from numerics.kernel.program import Program
+from numerics.runtime.compiler import compile_shared
+
+LANES = emit_c.LANES
+
+
+def thread_count() -> int:
+    """Threads for blocks of parameter sets: $OMP_NUM_THREADS, else the processors this process may use."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() and int(given) > 0 else len(os.sched_getaffinity(0))
+
+
+class CKernel:
+    """A program as a shared library."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._emitted = emit_c.emit(program)
+        self.source = self._emitted.text
+        self._library = compile_shared(self.source, "kernel")
+        self._structure = kernel_structure(program, self._emitted)
+
+    def __call__(self, inputs: Inputs) -> dict[str, Any]:
+        """The outputs as (sets, *shape) arrays."""
+        shapes = {t.name: shape_of(t.sizes, inputs.sizes) for t in self.program.targets}
+        out = {n: np.empty((inputs.batch, prod(shape))) for n, shape in shapes.items()}
+        if inputs.batch == 1:
+            self._one(inputs, out)
+        else:
+            blocks = range(0, inputs.batch, LANES)
+            threads = min(thread_count(), len(blocks))
+            # ctypes releases the interpreter lock inside a call, so threads do run side by side.
+            shares = np.array_split(np.asarray(blocks), threads)
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(lambda share: self._sets(inputs, out, share), shares))
+        names = [o.name for o in self.program.outputs]
+        return {n: out[n].reshape(inputs.batch, *shapes[n]) for n in names}
+
+    def _one(self, inputs: Inputs, out: Mapping[str, Any]) -> None:
+        bound = Binding(self.program, self._emitted, self._structure, inputs.sizes, 1)
+        for name, values in {**inputs.arrays, **inputs.scalars}.items():
+            bound.point(name, values)
+        for name, values in out.items():
+            bound.point(name, values)
+        self._library.rhs_units(ctypes.byref(bound.structure))
+
+    def _sets(self, inputs: Inputs, out: Mapping[str, Any], starts: Any) -> None:
+        bound = Binding(self.program, self._emitted, self._structure, inputs.sizes, LANES)
+        sources = {n: v.reshape(v.shape[0], -1) for n, v in {**inputs.arrays, **inputs.scalars}.items()}
+        packed = {n: np.empty((v.shape[1], LANES)) for n, v in sources.items()}
+        results = {n: np.empty((v.shape[1], LANES)) for n, v in out.items()}
+        for name, values in {**packed, **results}.items():
+            bound.point(name, values)
+        for first in starts:
+            sets = np.minimum(np.arange(first, first + LANES), inputs.batch - 1)
+            for name, values in sources.items():
+                packed[name][:] = values.T if values.shape[0] == 1 else values[sets].T
+            self._library.rhs_sets(ctypes.byref(bound.structure))
+            count = min(LANES, inputs.batch - first)
+            for name, values in results.items():
+                out[name][first:first + count] = values[:, :count].T
+
+
+def kernel_structure(program: Program, emitted: emit_c.CSource) -> type[ctypes.Structure]:
+    """``struct kernel`` of the generated source."""
+    names: list[tuple[str, Any]] = [(f"size_{n}", ctypes.c_long) for n in program.size_names]
+    names += [(n, ctypes.c_void_p) for n in program.arrays]
+    names += [(f"{n}_", ctypes.c_void_p) for n in program.scalars]
+    names += [(t.name, ctypes.c_void_p) for t in program.targets]
+    names.append(("work", ctypes.c_void_p))
+    for number, (sizes, _) in enumerate(emitted.domains):
+        names.append((f"count_{number}", ctypes.c_long))
+        names += [(f"index_{number}_{axis}", ctypes.c_void_p) for axis in range(len(sizes))]
+    return type("KernelStructure", (ctypes.Structure,), {"_fields_": names})
+
+
+class Binding:
+    """A structure filled for given sizes, with its scratch memory; keeps alive what it points to."""
+
+    def __init__(self, program: Program, emitted: emit_c.CSource, structure: type[ctypes.Structure],
+                 sizes: dict[str, int], sets: int) -> None:
+        self._scalars = set(program.scalars)
+        self._alive: list[Any] = []
+        self.structure = structure()
+        for name in program.size_names:
+            setattr(self.structure, f"size_{name}", sizes[name])
+        for number, (axes, symmetric) in enumerate(emitted.domains):
+            grid = emit_c.domain_indices(axes, symmetric, sizes)
+            length = shape_of(axes, sizes)
+            count = length[0] * (length[0] + 1) // 2 if symmetric else prod(length)
+            setattr(self.structure, f"count_{number}", count)
+            for axis, row in enumerate(grid):
+                self._set(f"index_{number}_{axis}", row)
+        self._set("work", np.empty(max(1, emitted.work_length(sizes))))
+
+    def point(self, name: str, values: Any) -> None:
+        """Let an array, a scalar or an output stand at ``values``, contiguous doubles."""
+        self._set(f"{name}_" if name in self._scalars else name, values)
+
+    def _set(self, name: str, values: Any) -> None:
+        self._alive.append(values)
+        setattr(self.structure, name, values.ctypes.data)

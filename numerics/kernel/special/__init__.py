@@ -1,0 +1,1 @@
+"""Special functions of the kernels: one body for array modules, one for C and CUDA."""
