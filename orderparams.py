@@ -84,7 +84,7 @@ def _parser() -> _Parser:
     )
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
 
-    average = _command(commands, "average", "derive.commands:average", "a Gaussian average in closed form")
+    average = _command(commands, "average", "derive.commands:average_command", "a Gaussian average in closed form")
     average.add_argument(
         "expression", help='a product of functions of Gaussian fields, as "erf\'(u) * v * erf(w)"'
     )
