@@ -4,10 +4,11 @@
 "where" list, ``document`` makes a file that texlive-latex-base compiles.
 """
 
-from derive.latex.document import align, compile_pdf, derivation, display, document, escape
+from derive.latex.document import align, compile_pdf, derivation, display, document
 from derive.latex.printer import latex
 from derive.latex.rows import Block, Layout, Named, layout
 from derive.latex.width import width
+from derive.latex.words import escape, parts
 
 __all__ = [
     "Block",
@@ -21,5 +22,6 @@ __all__ = [
     "escape",
     "latex",
     "layout",
+    "parts",
     "width",
 ]

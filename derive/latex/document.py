@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
+import os
 import shutil
 import subprocess
 import tempfile
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from sympy import Expr
 from derive.equation import Equation, LedgerEntry, Step
 from derive.latex.printer import latex
 from derive.latex.rows import ROOM, Block, Layout, layout
+from derive.latex.words import escape
 
 PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
 \usepackage[margin=2.5cm]{geometry}
@@ -27,20 +27,6 @@ PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
 """
 
 LATEX_SECONDS = 120
-
-SUBSCRIPTED = re.compile(r"(?<![\w.-])([A-Za-z])_([A-Za-z0-9]{1,3})(?![\w-])")
-"""A letter with an index, as words about formulas write it: Q_ij."""
-
-SPECIAL = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_\allowbreak{}",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$",
-    "|": "$|$", "/": r"/\allowbreak{}", "²": "$^2$", "³": "$^3$", "±": r"$\pm$", "×": r"$\times$",
-    "·": r"$\cdot$", "≤": r"$\leq$", "≥": r"$\geq$", "≠": r"$\neq$", "≈": r"$\approx$", "→": r"$\to$",
-    "∞": r"$\infty$", "√": r"$\surd$", "∝": r"$\propto$", "⟨": r"$\langle$", "⟩": r"$\rangle$", "−": "$-$",
-    "–": "--", "—": "---", "…": r"\dots{}", "‘": "`", "’": "'", "“": "``", "”": "''", "∂": r"$\partial$",
-    "∈": r"$\in$",
-}  # fmt: skip
-
 
 def display(equation: Equation) -> str:
     """An equation as displayed mathematics for a notebook, with its "where" list."""
@@ -89,48 +75,24 @@ def document(items: Iterable[Equation | LedgerEntry], title: str) -> str:
 def compile_pdf(text: str, target: Path) -> Path | None:
     """Compile a document to ``target`` (.pdf); None where there is no pdflatex or it does not succeed.
 
-    ``target`` is replaced in one piece.
+    Figures that the document includes are looked for in the folder of ``target``, which is replaced in one
+    piece.
     """
     if shutil.which("pdflatex") is None:
         return None
+    environment = {**os.environ, "TEXINPUTS": os.pathsep.join([".", str(target.parent.resolve()), ""])}
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".latex.") as folder:
         source = Path(folder) / "document.tex"
         source.write_text(text)
         command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", source.name]
         try:
-            subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=LATEX_SECONDS)
+            subprocess.run(
+                command, cwd=folder, env=environment, capture_output=True, check=True, timeout=LATEX_SECONDS
+            )
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
             return None
         source.with_suffix(".pdf").replace(target)
     return target
-
-
-def escape(text: str) -> str:
-    """Plain text as LaTeX text: J_i becomes a formula; characters outside the fonts their nearest letters."""
-    pieces = SUBSCRIPTED.split(text)
-    words = [_escape(piece) for piece in pieces[::3]]
-    formulas = [f"${base}_{{{index}}}$" for base, index in zip(pieces[1::3], pieces[2::3], strict=True)]
-    return "".join(part for pair in zip(words, [*formulas, ""], strict=True) for part in pair)
-
-
-def _escape(text: str) -> str:
-    out = []
-    for character in text:
-        if character in SPECIAL:
-            out.append(SPECIAL[character])
-        elif character.isascii():
-            out.append(character)
-        elif (name := unicodedata.name(character, "")).startswith("GREEK"):
-            out.append(_greek(name))
-        else:
-            out.append(unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?")
-    return re.sub(r"(?<=\w)([.-])(?=\w)", r"\1\\allowbreak{}", "".join(out))
-
-
-def _greek(name: str) -> str:
-    *_, size, _, letter = f"GREEK {name.removeprefix('GREEK ')}".split()[-3:]
-    letter = {"lamda": "lambda", "omicron": "o"}.get(letter.lower(), letter.lower())
-    return rf"$\{letter if size == 'SMALL' else letter.capitalize()}$"
 
 
 def _equation(equation: Equation, heading: bool) -> str:
@@ -170,8 +132,8 @@ def _entry(entry: LedgerEntry) -> str:
     if entry.derived is not None:
         parts += ["\\textbf{Derived}\n", _equation(entry.derived, heading=False)]
     if verdict.counterexample:
-        point = (f"{escape(str(key))} = {escape(str(value))}" for key, value in verdict.counterexample.items())
-        parts.append("They differ at " + "; ".join(point) + ".\n")
+        point = (f"{key} = {value}" for key, value in verdict.counterexample.items())
+        parts.append(f"They differ at {escape('; '.join(point))}.\n")
     return "\n".join(parts)
 
 
