@@ -79,9 +79,11 @@ class Committee:
             return self._population(sample)
         return self._batch(sample)
 
-    def generalization_error(self, **measured: np.ndarray) -> np.ndarray:
+    def generalization_error(
+        self, Q: np.ndarray, R: np.ndarray, T: np.ndarray, g: np.ndarray, w: np.ndarray, shift: np.ndarray
+    ) -> np.ndarray:
         """<(t - s)^2> / 2 without label noise, at overlaps and parameters with any leading axes."""
-        return generalization_error(self.setup, **measured)
+        return generalization_error(self.setup, Q, R, T, g, w, shift)
 
     def _error_signals(self, sample: Sample, h: Array) -> tuple[Array, Array]:
         """dloss/dh of each sample (S, b, K), and dloss/dw averaged over the batch (S, K)."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from validate.simulate.arrays import Array, to_host
-from validate.simulate.committee import Committee, Gradient, Sample
+from validate.simulate.committee import Gradient, Sample
+from validate.simulate.models import model_of
 from validate.simulate.setup import Setup
 from validate.simulate.streams import NOISE, Draws
 
@@ -23,7 +24,7 @@ class Learner(ABC):
         self, setup: Setup, replicas: int, size: int, seed: int, xp: Any = np, dtype: Any = np.float64
     ) -> None:
         self.setup, self.size, self.xp, self.dtype = setup, size, xp, np.dtype(dtype).type
-        self.model = _model(setup, xp)
+        self.model = model_of(setup, xp)
         self.g, self.w = (xp.asarray(np.tile(row, (replicas, 1)), self.dtype) for row in (setup.g, setup.w))
         self.shift = xp.zeros_like(self.g)
         self.noise = Draws(seed, replicas, NOISE, (setup.batch_size,), self._draw_noise, xp)
@@ -82,11 +83,3 @@ class Learner(ABC):
         """Continue from what ``state`` returned."""
         for name in (*self.weight_arrays, "g", "w", "shift"):
             setattr(self, name, self.xp.asarray(state[name]))
-
-
-def _model(setup: Setup, xp: Any) -> Any:
-    if setup.model is None:
-        return Committee(setup, xp)
-    from validate.simulate.user_model import UserModel
-
-    return UserModel(setup, xp)

@@ -6,6 +6,7 @@ import os
 import time as clock
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from validate.simulate.arrays import to_host
 from validate.simulate.chain import Chain
 from validate.simulate.direct import Direct
 from validate.simulate.learner import Learner
+from validate.simulate.models import model_of
 from validate.simulate.setup import Setup
 from validate.simulate.streams import SEGMENT
 
@@ -43,7 +45,6 @@ class Trajectories:
     second_layer: np.ndarray
     g: np.ndarray | None
     shift: np.ndarray | None
-    generalization_error: np.ndarray
     setup: Setup
     size: int
     seed: int
@@ -59,6 +60,20 @@ class Trajectories:
         "shift": ("replica", "time", "student"),
         "generalization_error": ("replica", "time"),
     }
+
+    @cached_property
+    def generalization_error(self) -> np.ndarray:
+        """The error without label noise at the recorded overlaps, (S, P); computed when first asked for."""
+        absent = np.zeros_like(self.second_layer)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            return model_of(self.setup, np).generalization_error(
+                self.Q,
+                self.R,
+                self.T[:, None],
+                absent if self.g is None else self.g,
+                self.second_layer,
+                absent if self.shift is None else self.shift,
+            )
 
 
 def simulate(
@@ -95,12 +110,10 @@ def simulate(
     }  # fmt: skip
     records = _run(learner, steps, identity, progress, checkpoint)
     T = records.pop("T")
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        error = learner.model.generalization_error(T=T[:, None], **records)
     return Trajectories(
         time=steps / size, Q=records["Q"], R=records["R"], T=T, second_layer=records["w"],
         g=records["g"] if learner.model.has_gain else None, shift=records["shift"] if setup.shift else None,
-        generalization_error=error, setup=setup, size=size, seed=seed, method=method,
+        setup=setup, size=size, seed=seed, method=method,
     )  # fmt: skip
 
 
