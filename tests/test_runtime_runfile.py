@@ -210,9 +210,13 @@ def test_a_users_objects_come_back_untouched(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import sys\nloss = ('any', 'object')\nmodule = sys.modules[__name__]\n"
     )
-    (tmp_path / "run.toml").write_text('model = "mine.py:loss"\n[parameters]\nactivation = "mine.py:loss"\n')
+    (tmp_path / "run.toml").write_text('model = "mine.py:loss"')
     run = load(tmp_path / "run.toml")
-    assert run.model == ("any", "object") and run.parameters.activation is run.model
+    assert run.model == ("any", "object")
+    assert build({"parameters": {"activation": "mine.py:loss"}}, tmp_path).parameters.activation is run.model
+    assert run.parameters.gain_learning_rate == run.parameters.learning_rate
+    with pytest.raises(InputError, match="contains its normalization"):
+        build({"model": "mine.py:loss", "parameters": {"normalization": "batch"}}, tmp_path)
     with pytest.raises(InputError, match="did you mean 'loss'"):
         build({"model": "mine.py:los"}, tmp_path)
 

@@ -53,7 +53,7 @@ class Parameters:
     normalization: str = "none"
     learning_rate: float = 1.0
     gain_learning_rate: float = 0.0
-    """Default: the learning rate where there is a normalization, otherwise 0 (there are no gains)."""
+    """Default: the learning rate; 0 for the committee without normalization, which has no gains."""
     second_layer_learning_rate: float = 0.0
     input_variance: float = 1.0
     batch_size: float = 1.0
@@ -153,11 +153,13 @@ def build(tables: Mapping[str, Any], folder: str | os.PathLike[str] = ".") -> Ru
         if not isinstance(tables.get(key, {}), Mapping):
             raise InputError(f"{key} must be a table: write [{key}] on a line of its own")
     base = Path(folder)
-    parameters = _parameters(tables.get("parameters", {}), base)
+    model = _model(tables.get("model", "committee"), base)
+    own = not isinstance(model, str)
+    parameters = _parameters(tables.get("parameters", {}), own, base)
     return Run(
         parameters=parameters,
-        initial=_initial(tables.get("initial", {}), parameters),
-        model=_model(tables.get("model", "committee"), base),
+        initial=_initial(tables.get("initial", {}), parameters, own),
+        model=model,
         simulation=_simulation(tables.get("simulation", {}), parameters),
         times=_times(tables.get("times", {})),
         tolerance=_tolerance(tables.get("tolerance", {})),
@@ -177,17 +179,20 @@ def with_parameters(run: Run, **changes: Any) -> Run:
 # --- the tables, one function each -------------------------------------------------------------------
 
 
-def _parameters(table: Mapping[str, Any], folder: Path) -> Parameters:
+def _parameters(table: Mapping[str, Any], own: bool, folder: Path) -> Parameters:
     _check_keys("parameter", table, [item.name for item in fields(Parameters)])
+    for key in ("activation", "normalization") if own else ():
+        if key in table:
+            raise InputError(f"a model of your own contains its {key}; leave {key} out")
     default = Parameters()
     students = _count(table, "students", default.students)
     normalization = _choice(table, "normalization", NORMALIZATIONS, default.normalization)
     rate = _nonnegative(table, "learning_rate", default.learning_rate)
-    normalized = normalization != "none"
+    gains = own or normalization != "none"
     activation = table.get("activation", default.activation)
     if not isinstance(activation, str):
         raise InputError(f"activation must be a name or 'file.py:name', not {activation!r}")
-    if not normalized:
+    if not gains:
         for key in ("gain_learning_rate", "gain_decay"):
             if _nonnegative(table, key, 0.0):
                 raise InputError(
@@ -199,7 +204,7 @@ def _parameters(table: Mapping[str, Any], folder: Path) -> Parameters:
         activation=load_reference(activation, folder) if is_reference(activation) else activation,
         normalization=normalization,
         learning_rate=rate,
-        gain_learning_rate=_nonnegative(table, "gain_learning_rate", rate if normalized else 0.0),
+        gain_learning_rate=_nonnegative(table, "gain_learning_rate", rate if gains else 0.0),
         second_layer_learning_rate=_nonnegative(table, "second_layer_learning_rate", 0.0),
         input_variance=_positive(table, "input_variance", default.input_variance),
         batch_size=_batch_size(table.get("batch_size", default.batch_size)),
@@ -209,7 +214,7 @@ def _parameters(table: Mapping[str, Any], folder: Path) -> Parameters:
     )
 
 
-def _initial(table: Mapping[str, Any], parameters: Parameters) -> Initial:
+def _initial(table: Mapping[str, Any], parameters: Parameters, own: bool) -> Initial:
     _check_keys("key of [initial]", table, [item.name for item in fields(Initial)])
     students, teachers = parameters.students, parameters.teachers
     teacher_overlaps = _array(table, "T", (teachers, teachers), "teachers, teachers")
@@ -239,7 +244,7 @@ def _initial(table: Mapping[str, Any], parameters: Parameters) -> Initial:
     ):
         given = _array(table, key, (length,), kind)
         vectors[key] = np.ones(length) if given is None else given
-    if "g" in table and parameters.normalization == "none":
+    if "g" in table and parameters.normalization == "none" and not own:
         raise InputError(
             f"g is given but there are no gains; set normalization to one of {', '.join(NORMALIZATIONS[1:])}"
         )
