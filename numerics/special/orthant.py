@@ -1,10 +1,10 @@
 """The average of four signs of correlated Gaussian fields, to the last digits everywhere.
 
 For unit-variance fields, 16 P = 1 + sum_{i<j} s_i s_j (2/pi) asin c_ij + s_1 s_2 s_3 s_4 S, where P is the
-probability of the orthant with signs s and S the average of the four signs.  It suffices to find P for one
+probability of the orthant with signs s and S the average of the four signs: it suffices to find P for one
 orthant.  The one chosen closes (P = 0) when a single correlation c_ij moves to the edge of the cone of positive
-semidefinite matrices, so by Price's rule with Schlaefli's geometry (l_ij = acos c_ij is an edge of a spherical
-tetrahedron, b_ij the dihedral angle there)
+semidefinite matrices, so by Price's rule, with l_ij = acos c_ij an edge of a spherical tetrahedron and b_ij its
+dihedral angle there (Schlaefli's differential),
 
     P = 1/(4 pi^2) * integral of b_ij dl_ij  from the edge of the cone to the actual l_ij.
 
@@ -12,18 +12,16 @@ With k, l the other two fields and psi the dihedral angle at l_kl, put x = tan(p
 c_ij = (c_edge + c_opposite x^2)/(1 + x^2), everything is rational in x^2 up to one square root, the integrand is
 even in x, and its only singularities lie on the imaginary axis at distances >= tau.  x = tau sinh(v) opens those
 cuts into the strip |Im v| < pi/2, where Gauss-Legendre converges at a rate that depends on
-v_end = asinh(x_end/tau) alone; that number picks the pair (i, j), the end of the cone, and the number of nodes.
+v_end = asinh(x_end/tau) alone; that number picks the pair (i, j), the end of the cone, and the count of nodes.
 
-Accuracy: S has slope at most 2/pi in every angle l_ij, so the function is as well conditioned as the angles.  The
-geometry is built from bordered minors with one rounding each and from sums of squares, which keeps it that way
-when fields are nearly collinear or coplanar.  Measured: see tests/test_orthant.py and bench/bench_orthant.py.
+Accuracy: S has slope at most 2/pi in every angle l_ij, so the function is as well conditioned as the angles.
+The geometry is built from bordered minors with one rounding each and from sums of squares, which keeps it that
+way when fields are nearly collinear or coplanar.  tests/test_orthant.py measures it.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,8 +33,8 @@ from numerics.special.legendre import gauss_legendre
 _RULES = ((np.sinh(1.1), 8), (np.sinh(2.9), 16), (np.sinh(4.6), 24), (np.sinh(8.5), 40), (np.inf, 72))
 #: Beyond this ratio the singularities no longer matter to the last digit.
 _LARGEST_RATIO = 1e17
-#: A hinge (k, l) is used only if its squared sine is at least this fraction of the largest: a hinge of two nearly
-#: collinear fields would spoil the angles of the others.
+#: A hinge (k, l) is used only if its squared sine is at least this fraction of the largest: a hinge of two
+#: nearly collinear fields would spoil the angles of the others.
 _HINGE = 1 / 16
 #: Correlations may exceed one by rounding up to this much; beyond, the result is NaN.
 _SLACK = 1e-10
@@ -58,8 +56,8 @@ def four_signs(
     """<sign z1 sign z2 sign z3 sign z4> of zero-mean unit-variance Gaussian fields with these correlations.
 
     Scalars or arrays that broadcast; float64 in, the broadcast shape out (a float for scalars).  Every positive
-    semidefinite correlation matrix is legal, singular ones and c = +-1 included; matrices indefinite by rounding
-    are taken as the nearest semidefinite ones.  A correlation beyond [-1, 1] by more than 1e-10, or NaN, gives NaN.
+    semidefinite correlation matrix is legal, singular ones and c = +-1 included; one indefinite by rounding
+    counts as a semidefinite one nearby.  A correlation beyond [-1, 1] by more than 1e-10, or NaN, gives NaN.
     """
     given = np.array(np.broadcast_arrays(c12, c13, c14, c23, c24, c34), dtype=np.float64)
     flat = given.reshape(6, -1)
@@ -98,7 +96,8 @@ def _integral(path: np.ndarray, half: int) -> np.ndarray:
     x = tau * np.sinh(v)
     y = x * x
     root = np.sqrt((near1 + far1 * y) * (near2 + far2 * y))  # (1 + y) sin l
-    angle = np.arctan2(2 * swing * hinge * x * root, np.where(m0 < 0, -1.0, 1.0) * (m0 + (2 * m1 + m2 * y) * y))
+    minor = m0 + (2 * m1 + m2 * y) * y
+    angle = np.arctan2(2 * swing * hinge * x * root, np.where(m0 < 0, -minor, minor))
     slope = 4 * swing * x / ((1 + y) * root) * (tau * np.cosh(v))  # dl / dv
     return v_end[:, 0] * ((angle * slope) @ weights)
 
@@ -106,8 +105,8 @@ def _integral(path: np.ndarray, half: int) -> np.ndarray:
 def _best_path(c: np.ndarray, sines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Of the 12 paths (6 pairs, 2 ends of the cone) the one that needs fewest nodes, for each point.
 
-    Returns x_end/tau (0 where the path has no length), the pair's index, what ``_integral`` needs (11, n), and the
-    signs (4, n) of the orthant that closes, in the pair's order of fields.
+    Returns x_end/tau (0 where the path has no length), the pair's index, what ``_integral`` needs (11, n), and
+    the signs (4, n) of the orthant that closes, in the pair's order of fields.
     """
     ratios, paths, signs = _candidates(c[_ORDERS], sines[_ORDERS], sines.max(axis=0))
     best = np.argmin(ratios, axis=0)[None]
@@ -128,7 +127,7 @@ def _candidates(
     c12, c23, c24 = flip * c12, flip * c23, flip * c24
     _, q13, q14, q23, q24, q34 = np.moveaxis(sines, 1, 0)
 
-    # Fields 1 and 2 = (c_i3 along field 3, b_i in the plane of 3 and 4, a_i >= 0 across it); h_i is b_i seen from 4.
+    # Fields 1 and 2 = (c_i3 along field 3, b_i in the plane of 3 and 4, a_i >= 0 across it); h_i: b_i as 4 sees it.
     sine34 = np.sqrt(q34)
     k1, k2 = _minor(c14, c13, c34), _minor(c24, c23, c34)
     l1, l2 = _minor(c13, c14, c34), _minor(c23, c24, c34)
@@ -186,7 +185,8 @@ def _candidates(
         ratio = np.where(no_length, 0.0, end / tau)
         ratios.append(np.where((q34 < _HINGE * widest) | np.isnan(ratio), np.inf, ratio))
         paths.append(np.stack([end, tau, swing, sine34, near1, far1, near2, far2, m0, m_middle, m2]))
-        signs.append(np.stack([np.full_like(flip, s1), flip, np.where(v4 < 0, 1.0, -1.0), np.where(v3 < 0, -1.0, 1.0)]))
+        s3, s4 = np.where(v4 < 0, 1.0, -1.0), np.where(v3 < 0, -1.0, 1.0)
+        signs.append(np.stack([np.full_like(flip, s1), flip, s3, s4]))
     return np.concatenate(ratios), np.concatenate(paths, axis=1), np.concatenate(signs, axis=1)
 
 
