@@ -23,7 +23,7 @@ from validate.simulate.setup import Setup
 
 TEST_FIELDS = 1 << 14
 """Points at which the fields of the test error are taken: a scrambled Sobol sequence, the same for all
-replicas and times. On committee machines with K + M = 5 the error was below 2e-4."""
+replicas and times. On committee machines with K + M = 5 the error was below 3e-4."""
 
 
 class UserModel:
