@@ -18,7 +18,7 @@ from derive.latex.words import escape
 
 PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
 \usepackage[margin=2.5cm]{geometry}
-\usepackage{amsmath,amssymb}
+\usepackage{amsmath,amssymb,graphicx,longtable}
 \allowdisplaybreaks
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{0.6em}
@@ -60,12 +60,13 @@ def derivation(steps: Sequence[Step], room: float = ROOM - 3) -> str:
     return "\\begin{enumerate}\n" + "\n".join(items) + "\n\\end{enumerate}\n"
 
 
-def document(items: Iterable[Equation | LedgerEntry], title: str) -> str:
+def document(items: Iterable[Equation | LedgerEntry], title: str, before: str = "") -> str:
     """A complete LaTeX document of equations, or of a ledger, with derivations.
 
-    It needs amsmath, amssymb and geometry only, and compiles without overfull boxes.
+    ``before`` is LaTeX that stands between the title and the equations.  texlive-latex-base suffices to
+    compile it, without overfull boxes.
     """
-    body = [PREAMBLE, rf"\section*{{{escape(title)}}}" + "\n"]
+    body = [PREAMBLE, rf"\section*{{{escape(title)}}}" + "\n", before]
     for item in items:
         body.append(_entry(item) if isinstance(item, LedgerEntry) else _equation(item, heading=True))
     body.append("\\end{document}\n")

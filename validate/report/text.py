@@ -1,0 +1,77 @@
+"""Numbers as people read them; a power of ten is a formula in ``$...$``, as in all words of a report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from derive.equation import plain
+from numerics.runtime.results import to_plain
+
+MANY = 6
+"""Of a longer sequence the ends are shown."""
+
+
+def number(value: Any, error: Any = None) -> str:
+    """A number, or a short sequence, with its standard error: as many digits as the error supports."""
+    if value is None:
+        return "—"
+    value = to_plain(plain(value))
+    error = to_plain(plain(error))
+    if isinstance(value, list):
+        errors = error if isinstance(error, list) else [error] * len(value)
+        pieces = [number(v, e) for v, e in zip(value, errors, strict=True)]
+        shown = pieces if len(pieces) <= MANY else [*pieces[:3], "…", pieces[-1]]
+        return ", ".join(shown)
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key} {number(item)}" for key, item in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and isinstance(error, int | float) and error > 0 and math.isfinite(error):
+        digits = 1 - math.floor(math.log10(error))
+        if 0 <= digits <= 7 and abs(value) < 1e6:
+            return f"{value:.{digits}f} ± {error:.{digits}f}".replace("-", "−")
+        return f"{_plain(value)} ± {_plain(error)}"
+    return _plain(value) if isinstance(value, int | float) else str(value)
+
+
+def _plain(value: float) -> str:
+    if isinstance(value, int):
+        return f"{value}".replace("-", "−")
+    if value == 0:
+        return "0"
+    if 1e-3 <= abs(value) < 1e6:
+        return f"{value:.5g}".replace("-", "−")
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return rf"${mantissa} \times 10^{{{int(exponent)}}}$"
+
+
+def probability(value: float | None) -> str:
+    if value is None:
+        return "—"
+    return "< 0.0001" if value < 1e-4 else "> 0.9999" if value > 0.9999 else f"{value:.2g}"
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "—"
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def listed(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as flat pairs of name and value."""
+    pairs: list[tuple[str, str]] = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            pairs += listed(value, f"{prefix}{key}.")
+        elif isinstance(value, Sequence) and value and isinstance(value[0], Mapping):
+            for position, item in enumerate(value):
+                pairs += listed(item, f"{prefix}{key}.{position}.")
+        else:
+            pairs.append((f"{prefix}{key}", number(value)))
+    return pairs

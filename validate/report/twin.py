@@ -1,0 +1,66 @@
+"""The JSON twin of a report: everything it says, for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from derive.equation import plain
+from numerics.runtime.results import to_plain
+from validate.report.model import Check, ExperimentResult, Finding, Report
+
+FORMAT = 1
+
+
+def twin(report: Report) -> dict[str, Any]:
+    """The report in what JSON can hold.
+
+    ``evidence`` maps the name of every measured claim to its finding: what ``equations --evidence`` merges.
+    Figures are named, not embedded.
+    """
+    return {
+        "orderparams_report": FORMAT,
+        "title": report.title,
+        "subtitle": report.subtitle,
+        "complete": report.complete,
+        "passed": report.passed,
+        "answers": dict(report.answers),
+        "verdicts": [asdict(row) for row in report.verdicts()],
+        "evidence": {
+            finding.claim: {**_finding(finding), "experiment": experiment.name}
+            for experiment in report.experiments
+            for finding in experiment.findings
+        },
+        "ledger": [entry.to_json() for entry in report.ledger],
+        "experiments": [_experiment(experiment) for experiment in report.experiments],
+        "environment": values(report.environment),
+    }
+
+
+def values(mapping: Any) -> Any:
+    """Any mix of numbers, arrays, expressions and containers in what JSON can hold."""
+    return to_plain(plain(mapping))
+
+
+def _experiment(experiment: ExperimentResult) -> dict[str, Any]:
+    own = {f.name: getattr(experiment, f.name) for f in fields(experiment)}
+    return {
+        **{key: values(own[key]) for key in own if key not in ("checks", "findings", "equations", "figures", "tables")},
+        "checks": [_check(check) for check in experiment.checks],
+        "findings": [_finding(finding) for finding in experiment.findings],
+        "equations": [equation.to_json() for equation in experiment.equations],
+        "figures": [{"name": name, "caption": p.caption} for name, p in experiment.figures.items()],
+        "tables": [
+            {"caption": t.caption, "header": list(t.header), "rows": values(t.rows)} for t in experiment.tables
+        ],
+    }
+
+
+def _check(check: Check) -> dict[str, Any]:
+    record: Mapping[str, Any] = {f.name: getattr(check, f.name) for f in fields(check)}
+    return {"outcome": check.outcome, **{key: values(value) for key, value in record.items()}}
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {f.name: values(getattr(finding, f.name)) for f in fields(finding)}
