@@ -32,6 +32,11 @@ from derive.gaussian.unevaluated import dict_covariance
 Values = Mapping[Any, Any]
 """Numbers for symbols (sizes included) and nested lists for indexed bases; unit 1 is entry 0."""
 
+ELEMENTARY = frozenset(
+    ("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "exp", "log", "sinh", "cosh", "tanh", "erf", "erfc", "sign")
+)
+"""Functions that mpmath has under sympy's name."""
+
 
 def evaluate(expression: Expr, values: Values, digits: int = 15) -> Any:
     """The value of an expression at given sizes, overlaps and parameters, as an mpmath number.
@@ -59,7 +64,10 @@ def _number(e: Expr, values: dict[str, Any], digits: int) -> Any:
     if isinstance(e, Indexed):
         entry = _lookup(str(e.base.label), values)
         for index in e.indices:
-            entry = entry[int(_number(index, values, digits)) - 1]
+            unit = int(_number(index, values, digits))
+            if not 1 <= unit <= len(entry):
+                raise DerivationError(f"{e} asks for unit {unit} of {len(entry)}")
+            entry = entry[unit - 1]
         return _real(entry, digits)
     if isinstance(e, Symbol):
         return _real(_lookup(e.name, values), digits)
@@ -86,8 +94,10 @@ def _number(e: Expr, values: dict[str, Any], digits: int) -> Any:
     if isinstance(e, FourSigns):
         return four_signs(*(_number(a, values, digits) for a in e.args))
     if isinstance(e, Function):
-        arguments = [_exactly(_number(a, values, digits)) for a in e.args]
-        return mpmath.mpmathify(e.func(*arguments).evalf(digits))
+        arguments = [_number(a, values, digits) for a in e.args]
+        if e.func.__name__ in ELEMENTARY:
+            return getattr(mpmath, e.func.__name__)(*arguments)
+        return mpmath.mpmathify(e.func(*map(_exactly, arguments)).evalf(digits))
     raise DerivationError(f"cannot evaluate {e} of type {type(e).__name__}")
 
 
