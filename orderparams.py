@@ -84,13 +84,24 @@ def _parser() -> _Parser:
     )
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
 
-    average = _command(commands, "average", "derive.commands:average_command", "a Gaussian average in closed form")
+    average = _command(
+        commands, "average", "numerics.commands:average_command", "a Gaussian average in closed form"
+    )
     average.add_argument(
         "expression", help='a product of functions of Gaussian fields, as "erf\'(u) * v * erf(w)"'
     )
     average.add_argument("--covariance", metavar="FILE.json", help='{"fields": [...], "matrix": [[...]]}')
     average.add_argument("--steps", action="store_true", help="print the derivation")
     average.add_argument("--format", choices=("text", "latex", "json"), default="text")
+
+    check = _command(commands, "check", "derive.commands:check_command", "whether two formulas are the same")
+    check.add_argument("expression", help="a formula; <...> is an average over the Gaussian fields inside")
+    check.add_argument(
+        "--equals",
+        metavar="NAME|EXPRESSION",
+        required=True,
+        help="another, or an equation of the ledger by its name",
+    )
 
     solve = _command(commands, "solve", "numerics.commands:solve", "integrate the order-parameter equations")
     _run_file(solve)

@@ -2,97 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from sympy import Symbol, srepr
 
-from derive.errors import DerivationError
-from derive.evaluate import evaluate
-from derive.gaussian import Average, average, generic_covariance
-from derive.grammar import parse
+def check_command(arguments: Namespace) -> int:
+    """``orderparams check``: whether two formulas are the same, with a point where they differ."""
+    from derive.check import DIGITS, read, same
 
-
-def average_command(arguments: Namespace) -> int:
-    """``orderparams average``: a Gaussian average in closed form, and its number at a covariance."""
-    from derive.latex import latex
-
-    parsed = parse(arguments.expression)
-    if not parsed.fields:
-        raise DerivationError(f"there is no field to average over in {arguments.expression!r}")
-    result = average(parsed.expression, generic_covariance(parsed.fields))
-    value = None
-    if arguments.covariance is not None:
-        # What no rule closed is left in the value as an inert average, which evaluate integrates.
-        value = float(evaluate(result.value(read_covariance(arguments.covariance, result.fields)), {}))
-    if arguments.format == "json":
-        content = {
-            "expression": str(result.expression),
-            "closed": result.closed,
-            "latex": latex(result.expression),
-            "srepr": srepr(result.expression),
-            "rules": list(result.rules),
-            "fields": [str(field) for field in result.fields],
-            "value": value,
-        }
-        if arguments.steps:
-            content["steps"] = [
-                {"rule": step.rule, "before": _before(step), "after": step.after} for step in result.steps
-            ]
-        print(json.dumps(content))
-        return 0
-    print(latex(result.expression) if arguments.format == "latex" else result.expression)
-    if arguments.format == "text":
-        _print_remarks(result, arguments.steps, value)
+    result = same(read(arguments.expression), read(arguments.equals))
+    print(f"verdict: {'confirmed' if result.equal else 'refuted'}")
+    print(f"difference: at most {_number(result.worst, 3)}, relative, at {result.points} random points")
+    if result.counterexample is not None:
+        found = result.counterexample
+        print(f"counterexample, to {DIGITS} digits:")
+        for name, value in found["point"].items():
+            print(f"  {name} = {value}")
+        print(f"  {arguments.expression} = {found['printed']}")
+        print(f"  {arguments.equals} = {found['derived']}")
     return 0
 
 
-def _before(step: Any) -> str:
-    conditions = "".join(f", {pinned} = 0" for pinned in step.pinned)
-    return f"<{step.before}{conditions}>"
+def _number(value: Any, digits: int) -> str:
+    from mpmath import nstr
 
-
-def _print_remarks(result: Average, steps: bool, value: float | None) -> None:
-    if not result.closed:
-        print("not closed: the averages in <...> are left to quadrature")
-    if steps:
-        for number, step in enumerate(result.steps, 1):
-            print(f"{number}. {step.rule}: {_before(step)} -> {step.after}")
-    elif result.rules:
-        print(f"by the rules: {', '.join(result.rules)}")
-    if value is not None:
-        print(f"value: {value}")
-
-
-def read_covariance(path: str, fields: tuple[Symbol, ...]) -> list[list[float]]:
-    """The matrix in the JSON file ``{"fields": [...], "matrix": [[...]]}``, in the order of ``fields``."""
-    try:
-        content = json.loads(Path(path).read_text())
-    except OSError as error:
-        raise DerivationError(f"cannot read the covariance {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise DerivationError(f"{path} is not JSON: {error}") from None
-    if not isinstance(content, Mapping) or set(content) != {"fields", "matrix"}:
-        raise DerivationError(f'{path} must hold {{"fields": [...], "matrix": [[...]]}} and nothing else')
-    names, matrix = content["fields"], content["matrix"]
-    if not isinstance(names, list) or not _is_square(matrix, len(names)):
-        raise DerivationError(f"{path}: the matrix must have one row and one column for each of the fields")
-    missing = [str(field) for field in fields if str(field) not in names]
-    if missing:
-        raise DerivationError(
-            f"{path} has no covariance for the field {missing[0]!r}; it has {', '.join(map(str, names))}"
-        )
-    order = [names.index(str(field)) for field in fields]
-    for row in matrix:
-        for entry in row:
-            if isinstance(entry, bool) or not isinstance(entry, (int, float)):
-                raise DerivationError(f"{path}: the covariance needs numbers, not {entry!r}")
-    return [[matrix[a][b] for b in order] for a in order]
-
-
-def _is_square(matrix: Any, size: int) -> bool:
-    rows = matrix if isinstance(matrix, list) else []
-    return len(rows) == size and all(isinstance(row, list) and len(row) == size for row in rows)
+    return str(nstr(value, digits))

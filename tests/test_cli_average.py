@@ -109,6 +109,16 @@ def test_the_number_is_the_average(capsys: pytest.CaptureFixture[str], tmp_path:
     assert "steps" not in answer
 
 
+def test_what_no_rule_closes_is_integrated(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    answer = _json(
+        capsys, "v * tanh(u)", "--covariance", _covariance(tmp_path, ["u", "v"], [[1.0, 0.5], [0.5, 2.0]])
+    )
+    x = np.linspace(-12, 12, 2001)
+    density = np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    assert answer["closed"] is False
+    assert answer["value"] == pytest.approx(0.5 * (x * np.tanh(x) * density).sum() * (x[1] - x[0]), rel=1e-12)
+
+
 def test_text_latex_and_steps(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["average", "sign(u) * sign(v)", "--steps"]) == 0
     text = capsys.readouterr().out

@@ -1,0 +1,97 @@
+"""The commands of the command line that compute."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sympy import Symbol, srepr
+
+from derive.gaussian import Average, average, generic_covariance
+from derive.grammar import parse
+from numerics import averages
+from numerics.runtime.errors import InputError
+
+
+def average_command(arguments: Namespace) -> int:
+    """``orderparams average``: a Gaussian average in closed form, and its number at a covariance."""
+    from derive.latex import latex
+
+    parsed = parse(arguments.expression)
+    if not parsed.fields:
+        raise InputError(f"there is no field to average over in {arguments.expression!r}")
+    result = average(parsed.expression, generic_covariance(parsed.fields))
+    value = None
+    if arguments.covariance is not None:
+        value = averages.value(result, read_covariance(arguments.covariance, result.fields))
+    if arguments.format == "json":
+        content = {
+            "expression": str(result.expression),
+            "closed": result.closed,
+            "latex": latex(result.expression),
+            "srepr": srepr(result.expression),
+            "rules": list(result.rules),
+            "fields": [str(field) for field in result.fields],
+            "value": None if value is None else float(value.value),
+        }
+        if arguments.steps:
+            content["steps"] = [
+                {"rule": step.rule, "before": _before(step), "after": step.after} for step in result.steps
+            ]
+        print(json.dumps(content))
+        return 0
+    print(latex(result.expression) if arguments.format == "latex" else result.expression)
+    if arguments.format == "text":
+        _print_remarks(result, arguments.steps, value)
+    return 0
+
+
+def _before(step: Any) -> str:
+    conditions = "".join(f", {pinned} = 0" for pinned in step.pinned)
+    return f"<{step.before}{conditions}>"
+
+
+def _print_remarks(result: Average, steps: bool, value: averages.Estimate | None) -> None:
+    if not result.closed:
+        print("not closed: the averages in <...> are left to quadrature")
+    if steps:
+        for number, step in enumerate(result.steps, 1):
+            print(f"{number}. {step.rule}: {_before(step)} -> {step.after}")
+    elif result.rules:
+        print(f"by the rules: {', '.join(result.rules)}")
+    if value is not None:
+        print(f"value: {float(value.value)!r} (error about {value.error:.1g})")
+
+
+def read_covariance(path: str, fields: tuple[Symbol, ...]) -> list[list[float]]:
+    """The matrix in the JSON file ``{"fields": [...], "matrix": [[...]]}``, in the order of ``fields``."""
+    try:
+        content = json.loads(Path(path).read_text())
+    except OSError as error:
+        raise InputError(f"cannot read the covariance {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from None
+    if not isinstance(content, Mapping) or set(content) != {"fields", "matrix"}:
+        raise InputError(f'{path} must hold {{"fields": [...], "matrix": [[...]]}} and nothing else')
+    names, matrix = content["fields"], content["matrix"]
+    if not isinstance(names, list) or not _is_square(matrix, len(names)):
+        raise InputError(f"{path}: the matrix must have one row and one column for each of the fields")
+    missing = [str(field) for field in fields if str(field) not in names]
+    if missing:
+        raise InputError(
+            f"{path} has no covariance for the field {missing[0]!r}; it has {', '.join(map(str, names))}"
+        )
+    order = [names.index(str(field)) for field in fields]
+    for row in matrix:
+        for entry in row:
+            if isinstance(entry, bool) or not isinstance(entry, (int, float)):
+                raise InputError(f"{path}: the covariance needs numbers, not {entry!r}")
+    return [[matrix[a][b] for b in order] for a in order]
+
+
+def _is_square(matrix: Any, size: int) -> bool:
+    rows = matrix if isinstance(matrix, list) else []
+    return len(rows) == size and all(isinstance(row, list) and len(row) == size for row in rows)
