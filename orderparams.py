@@ -103,6 +103,21 @@ def _parser() -> _Parser:
         help="another, or an equation of the ledger by its name",
     )
 
+    equations = _command(
+        commands, "equations", "validate.equations:equations", "printed and derived equations"
+    )
+    equations.add_argument(
+        "names", metavar="PAPER|NAME", nargs="*", help="as takagi2020 or takagi2020.eq4; default: all"
+    )
+    equations.add_argument("--steps", action="store_true", help="with the derivations")
+    equations.add_argument(
+        "--evidence", metavar="REPORT.json", help="merge what a report of validate measured"
+    )
+    equations.add_argument("--format", choices=("text", "latex", "mathml", "json"), default="text")
+    equations.add_argument(
+        "--out", metavar="DIR", help="write .tex, .html and, where LaTeX is installed, .pdf"
+    )
+
     solve = _command(commands, "solve", "numerics.commands:solve", "integrate the order-parameter equations")
     _run_file(solve)
     _backend(solve)
