@@ -33,7 +33,23 @@ Values = Mapping[Any, Any]
 """Numbers for symbols (sizes included) and nested lists for indexed bases; unit 1 is entry 0."""
 
 ELEMENTARY = frozenset(
-    ("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "exp", "log", "sinh", "cosh", "tanh", "erf", "erfc", "sign")
+    (
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "atan2",
+        "exp",
+        "log",
+        "sinh",
+        "cosh",
+        "tanh",
+        "erf",
+        "erfc",
+        "sign",
+    )
 )
 """Functions that mpmath has under sympy's name."""
 
@@ -87,7 +103,8 @@ def _number(e: Expr, values: dict[str, Any], digits: int) -> Any:
         ]
         names = [index.name for index, _, _ in e.limits]
         return mpmath.fsum(
-            _number(e.function, values | dict(zip(names, units, strict=True)), digits) for units in product(*ranges)
+            _number(e.function, values | dict(zip(names, units, strict=True)), digits)
+            for units in product(*ranges)
         )
     if isinstance(e, GaussianAverage):
         return _average(e, values, digits)
@@ -104,7 +121,10 @@ def _number(e: Expr, values: dict[str, Any], digits: int) -> Any:
 def _average(e: GaussianAverage, values: dict[str, Any], digits: int) -> Any:
     """Close the average at its numeric covariance: degenerate fields get their limits."""
     inside = e.expression.xreplace(
-        {s: _exactly(_real(_lookup(s.name, values), digits)) for s in e.expression.free_symbols - set(e.fields)}
+        {
+            s: _exactly(_real(_lookup(s.name, values), digits))
+            for s in e.expression.free_symbols - set(e.fields)
+        }
     )
     numbers = e.covariance.applyfunc(lambda entry: _exactly(_number(entry, values, digits)))
     result = average(inside, dict_covariance(e.fields, numbers)).expression
@@ -114,7 +134,9 @@ def _average(e: GaussianAverage, values: dict[str, Any], digits: int) -> Any:
 
 
 def _quadrature(*arguments: Any) -> Expr:
-    raise DerivationError("an average that no rule closes has no value here; evaluate it with numerics.averages")
+    raise DerivationError(
+        "an average that no rule closes has no value here; evaluate it with numerics.averages"
+    )
 
 
 def _exactly(number: Any) -> Rational:

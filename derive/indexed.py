@@ -22,7 +22,9 @@ class Summand(NamedTuple):
     body: Expr
 
     def total(self) -> Expr:
-        return Sum(self.body, *((index, 1, size) for index, size in self.limits)) if self.limits else self.body
+        return (
+            Sum(self.body, *((index, 1, size) for index, size in self.limits)) if self.limits else self.body
+        )
 
 
 def index_symbol(name: str) -> Symbol:
@@ -110,8 +112,12 @@ def derivative(expression: Expr, base: IndexedBase, indices: tuple[Symbol, ...])
         outer = expression.xreplace(names)
         if any(a.base == base for a in outer.atoms(Indexed)):
             raise DerivationError(f"{base} must stand inside a sum over units, in {expression}")
-        return Add(*(outer.diff(name).xreplace({n: s for s, n in names.items()}) * derivative(s, base, indices)
-                     for s, name in names.items()))
+        return Add(
+            *(
+                outer.diff(name).xreplace({n: s for s, n in names.items()}) * derivative(s, base, indices)
+                for s, name in names.items()
+            )
+        )
     total: Expr = S.Zero
     for s in summands(expression):
         for atom in sorted((a for a in s.body.atoms(Indexed) if a.base == base), key=str):
@@ -151,5 +157,3 @@ def _outer_sums(expression: Expr) -> set[Sum]:
 def map_sums(expression: Expr, function: Callable[[Expr], Expr]) -> Expr:
     """Apply a function to the summand of every (flattened) sum, and put the sums back."""
     return Add(*(Summand(s.limits, function(s.body)).total() for s in map(tidy, summands(expression))))
-
-

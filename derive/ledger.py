@@ -81,7 +81,10 @@ def random_point(seed: int, students: int, teachers: int) -> Point:
 
 
 def compare(
-    printed: Expr, derived: Expr, conditions: Sequence[Condition] = (), sizes: Iterable[tuple[int, int]] = SIZES
+    printed: Expr,
+    derived: Expr,
+    conditions: Sequence[Condition] = (),
+    sizes: Iterable[tuple[int, int]] = SIZES,
 ) -> Comparison:
     """Evaluate both expressions at random points, under all the conditions."""
     ours, theirs = close_averages(derived), close_averages(printed)
@@ -195,7 +198,7 @@ def find(name: str) -> LedgerEntry:
 def with_evidence(entry: LedgerEntry, findings: Mapping[str, Mapping[str, Any]]) -> LedgerEntry:
     """The entry with a measurement's verdict, where it was open and a report has measured it.
 
-    ``findings`` maps names of claims to ``verdict``, ``reason`` and ``evidence``, as a report's JSON has them.
+    ``findings`` maps names of claims to ``verdict``, ``reason`` and ``evidence``, as in a report's JSON.
     """
     found = findings.get(entry.name)
     if found is None:

@@ -56,13 +56,15 @@ class Model:
         for atom in (self.loss + self.penalty).atoms(Indexed):
             if atom.base not in bases:
                 raise DerivationError(
-                    f"the loss of {self.name} depends on {atom}, which is not declared; arrays are x, y, Q, R, T, g, w, v"
+                    f"the loss of {self.name} depends on {atom}, which is not declared; "
+                    "arrays are x, y, Q, R, T, g, w, v"
                 )
         labels = {base.label for base in bases}
         for symbol in self.loss.free_symbols - known - bound - labels:
             if isinstance(symbol, Symbol) and not isinstance(symbol, Idx | Indexed):
                 raise DerivationError(
-                    f"the loss of {self.name} depends on {symbol}, which is not declared; pass it in parameters"
+                    f"the loss of {self.name} depends on {symbol}, which is not declared; "
+                    "pass it in parameters"
                 )
 
     def uses(self, base: IndexedBase) -> bool:
@@ -93,13 +95,12 @@ def committee(
     Raises DerivationError for an unknown normalization or an activation without a gradient.
     """
     if normalization not in NORMALIZATIONS:
-        raise DerivationError(
-            f"unknown normalization {normalization!r}; known: {', '.join(NORMALIZATIONS)}"
-        )
+        raise DerivationError(f"unknown normalization {normalization!r}; known: {', '.join(NORMALIZATIONS)}")
     student, teacher = activation(phi), activation(phi if teacher_phi is None else teacher_phi)
     if not student.has_gradient:
         raise DerivationError(
-            f"the activation {student.name!r} has no gradient to descend; its averages exist, its learning does not"
+            f"the activation {student.name!r} has no gradient to descend; "
+            "its averages exist, its learning does not"
         )
     i, n = unit, teacher_unit
     preactivation = {
@@ -118,7 +119,7 @@ def committee(
         penalty=penalty,
         radial=normalization != "batch-without-radial",
         name=f"{student.name} committee, {normalization} normalization",
-        parameters=frozenset({Symbol("a", real=True)}) if student.expression.has(Symbol("a", real=True)) else frozenset(),
+        parameters=frozenset({Symbol("a", real=True)})
+        if student.expression.has(Symbol("a", real=True))
+        else frozenset(),
     )
-
-

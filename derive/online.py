@@ -3,7 +3,8 @@
 With weights J_i, teacher B_n and inputs xi of variance tau, the chain rule gives the gradient of the sample
 loss for every normalization at once,
 
-    d loss / d J_i = A_i xi + 2 (d loss/d Q_ii) J_i + sum_{j != i} (d loss/d Q_ij) J_j + sum_n (d loss/d R_in) B_n,
+    d loss / d J_i = A_i xi + 2 (d loss/d Q_ii) J_i + sum_{j != i} (d loss/d Q_ij) J_j
+                     + sum_n (d loss/d R_in) B_n,
 
 with A_i = d loss / d x_i.  One step J_i -= (eta/N) (mean gradient over a batch of b samples), multiplied out
 with xi.xi / N -> tau and averaged over the fields, gives the flow of Q, R, g, w per unit of time steps / N
@@ -174,7 +175,7 @@ class Flow:
 
     @cached_property
     def finite_batch(self) -> Expr:
-        """d Q_ij / dt from the pairs u != v of one batch: eta^2 (1 - 1/b)/N times the product of mean gradients."""
+        """d Q_ij / dt from the pairs u != v of one batch, eta^2 (1 - 1/b)/N <gradient_i>.<gradient_j>."""
         return close_averages(_finite_batch(self.model))
 
     def _repr_latex_(self) -> str:
@@ -232,7 +233,8 @@ def derive_flow(model: Model) -> Flow:
     moving = {s.base for s in state}
     constants = tuple(base for base in (T, v) if base in bases and base not in moving)
     parameters = tuple(
-        s for s in sorted(used.free_symbols, key=str)
+        s
+        for s in sorted(used.free_symbols, key=str)
         if isinstance(s, Symbol) and not s.is_integer and s not in {b.label for b in (Q, R, T, g, w, v)}
     )
     return Flow(model, tuple(state), constants, parameters, error, naming, drift, diffusion)
@@ -253,7 +255,9 @@ def regular_part(expression: Expr) -> Expr:
 
     def vanishes(product: Expr) -> bool:
         deltas = [f for f in product.args if isinstance(f, DiracDelta)]
-        return any(field in product.args for d in deltas for field in d.atoms(Indexed) if field.base in (x, y))
+        return any(
+            field in product.args for d in deltas for field in d.atoms(Indexed) if field.base in (x, y)
+        )
 
     return expression.replace(lambda e: isinstance(e, Mul) and vanishes(e), lambda e: S.Zero)
 
@@ -266,7 +270,8 @@ def _overlap_gradient(model: Model) -> Callable[..., Expr]:
     loss = model.penalty + (model.loss if model.radial else S.Zero)
     k, m = index_symbol("k0"), index_symbol("m0")
     own, pair, cross = (
-        regular_part(derivative(loss, base, indices)) for base, indices in ((Q, (i, i)), (Q, (i, k)), (R, (i, m)))
+        regular_part(derivative(loss, base, indices))
+        for base, indices in ((Q, (i, i)), (Q, (i, k)), (R, (i, m)))
     )
 
     def along(
@@ -418,9 +423,7 @@ def mean_gradient(model: Model, index: Symbol, mark: str) -> list[Component]:
     explicit = outer.diff(x[index]).xreplace(back)
 
     def through_sums(base: IndexedBase, unit: Symbol) -> Expr:
-        return Add(
-            *(outer.diff(d).xreplace(back) * derivative(s, base, (unit,)) for s, d in sums.items())
-        )
+        return Add(*(outer.diff(d).xreplace(back) * derivative(s, base, (unit,)) for s, d in sums.items()))
 
     loss = model.penalty + (model.loss if model.radial else S.Zero)
     at = {i: index}

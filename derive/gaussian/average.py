@@ -57,7 +57,9 @@ class Average:
         """
         numbers = exact(covariance)
         check_covariance(numbers, [str(u) for u in self.fields])
-        mapping = {(u, z): numbers[a, b] for a, u in enumerate(self.fields) for b, z in enumerate(self.fields)}
+        mapping = {
+            (u, z): numbers[a, b] for a, u in enumerate(self.fields) for b, z in enumerate(self.fields)
+        }
         return average(self.argument, mapping).expression.evalf(digits)
 
     def _repr_latex_(self) -> str:
@@ -121,7 +123,8 @@ def check_covariance(matrix: Matrix, names: Sequence[str]) -> None:
     """Refuse a covariance of the wrong shape, not symmetric, or not positive semidefinite."""
     if matrix.shape != (len(names), len(names)):
         raise DerivationError(
-            f"the covariance is {matrix.rows} x {matrix.cols}, but there are {len(names)} fields: {', '.join(names)}"
+            f"the covariance is {matrix.rows} x {matrix.cols}, "
+            f"but there are {len(names)} fields: {', '.join(names)}"
         )
     if not matrix.is_symmetric():
         raise DerivationError("the covariance matrix is not symmetric")
@@ -129,7 +132,8 @@ def check_covariance(matrix: Matrix, names: Sequence[str]) -> None:
     lowest = min(eigenvalues)
     if lowest < -NEGATIVE_EIGENVALUE * abs(float(matrix.trace())):
         raise DerivationError(
-            f"the covariance matrix is not positive semidefinite: its lowest eigenvalue is {mpmath.nstr(lowest, 6)}"
+            "the covariance matrix is not positive semidefinite: "
+            f"its lowest eigenvalue is {mpmath.nstr(lowest, 6)}"
         )
 
 

@@ -43,4 +43,3 @@ def _reduced(rational: Expr) -> Expr:
         return factor(cancel(together(rational)))
     except PolynomialError:
         return rational
-

@@ -16,7 +16,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from sympy import Add, Expr, Matrix, S, Symbol, asin, binomial, expand, factorial2, pi, sign, sqrt
+from sympy import (
+    Add,
+    Expr,
+    Matrix,
+    Pow,
+    S,
+    Symbol,
+    asin,
+    binomial,
+    expand,
+    factorial2,
+    nan,
+    pi,
+    sign,
+    sqrt,
+    zoo,
+)
 
 from derive.errors import AverageDoesNotExist
 from derive.gaussian.four_signs import PAIRS, FourSigns
@@ -54,7 +70,9 @@ class Measure:
             return S.One
         if len(rows) == 1:
             return self.covariance(rows[0], columns[0])
-        return expand(Matrix([[self.covariance(a, b) for b in columns] for a in rows]).det(method="berkowitz"))
+        return expand(
+            Matrix([[self.covariance(a, b) for b in columns] for a in rows]).det(method="berkowitz")
+        )
 
     def bordered(self, pinned: tuple[Variable, ...], a: Variable, b: Variable) -> Expr:
         """det C[D a, D b], the numerator of Cov(a, b | D)."""
@@ -73,8 +91,10 @@ def close(term: Term, measure: Measure, pinned: tuple[Variable, ...] = ()) -> Ex
         return S.Zero
     if term.deltas:
         return _pin(term, measure, pinned)
-    if term.powers:
-        return _stein(term, measure, pinned)
+    reducible = [v for v in term.powers if _reducible(v, term.other)]
+    if reducible:
+        u = min(reducible, key=lambda v: (term.powers[v], str(v)))
+        return _stein(u, term, measure, pinned)
     if term.other != 1:
         return _keep(term, measure, pinned)
     return _signs(term, measure, pinned)
@@ -84,15 +104,26 @@ def _odd(term: Term, fields: frozenset[Symbol]) -> bool:
     flips = sum(term.powers.values()) + len(term.signs) + sum(term.deltas.values())
     if term.other == 1:
         return flips % 2 == 1
+    if any(p.exp.is_negative and not p.base.is_positive for p in term.other.atoms(Pow) if p.has(*fields)):
+        return False  # it may diverge, and then has no parity
     mirrored = term.other.xreplace({u: -u for u in term.other.free_symbols & fields})
     return mirrored == (-1) ** (flips + 1) * term.other
+
+
+def _reducible(v: Variable, other: Expr) -> bool:
+    """Whether integrating v by parts comes to an end: it must not bring back v, nor the delta of a kink."""
+    return other == 1 or not (other.free_symbols & {u for u, _ in v.form} or other.has(sign))
 
 
 def _pin(term: Term, measure: Measure, pinned: tuple[Variable, ...]) -> Expr:
     u = min(term.deltas, key=lambda v: (term.deltas[v], str(v)))
     order = term.deltas[u]
     rest = Term(
-        term.coefficient, term.powers, term.signs, {v: k for v, k in term.deltas.items() if v != u}, term.other
+        term.coefficient,
+        term.powers,
+        term.signs,
+        {v: k for v, k in term.deltas.items() if v != u},
+        term.other,
     )
     before = measure.minor(pinned, pinned)
     after = measure.bordered(pinned, u, u)
@@ -122,8 +153,7 @@ def _pin(term: Term, measure: Measure, pinned: tuple[Variable, ...]) -> Expr:
     return total
 
 
-def _stein(term: Term, measure: Measure, pinned: tuple[Variable, ...]) -> Expr:
-    u = min(term.powers, key=lambda v: (term.powers[v], str(v)))
+def _stein(u: Variable, term: Term, measure: Measure, pinned: tuple[Variable, ...]) -> Expr:
     powers = {**term.powers, u: term.powers[u] - 1}
     if powers[u] == 0:
         del powers[u]
@@ -155,7 +185,7 @@ def _signs(term: Term, measure: Measure, pinned: tuple[Variable, ...]) -> Expr:
     if len(fields) == 4:
         measure.note("plackett", term, pinned, "four signs")
         correlations = [
-            minor(fields[a], fields[b]) / sqrt(minor(fields[a], fields[a]) * minor(fields[b], fields[b]))
+            minor(fields[a], fields[b]) / _root(minor(fields[a], fields[a]), minor(fields[b], fields[b]))
             for a, b in PAIRS
         ]
         return term.coefficient * FourSigns(*correlations)
@@ -165,7 +195,12 @@ def _signs(term: Term, measure: Measure, pinned: tuple[Variable, ...]) -> Expr:
 def _arcsine(ab: Expr, aa: Expr, bb: Expr) -> Expr:
     if ab.is_number and aa.is_number and bb.is_number and ab**2 >= aa * bb:
         return sign(ab) * pi / 2  # coinciding fields, or beyond by rounding
-    return asin(ab / sqrt(aa * bb))
+    return asin(ab / _root(aa, bb))
+
+
+def _root(aa: Expr, bb: Expr) -> Expr:
+    """sqrt(aa bb) of two variances, which are not negative."""
+    return aa if aa == bb else sqrt(aa * bb)
 
 
 def _keep(term: Term, measure: Measure, pinned: tuple[Variable, ...]) -> Expr:
@@ -173,19 +208,27 @@ def _keep(term: Term, measure: Measure, pinned: tuple[Variable, ...]) -> Expr:
     if any(v.lift is not None for v in term.signs):
         raise AverageDoesNotExist(f"no rule closes the average of {term.product()}")
     measure.note("unevaluated", term, pinned, "left to quadrature")
-    product = Term(S.One, {}, term.signs, {}, term.other).product()
-    key = (pinned, term.coefficient)
-    measure.kept[key] = measure.kept.get(key, S.Zero) + product
+    product = Term(S.One, term.powers, term.signs, {}, term.other).product()
+    number, coefficient = term.coefficient.as_coeff_Mul()
+    key = (pinned, coefficient)
+    measure.kept[key] = measure.kept.get(key, S.Zero) + number * product
     return S.Zero
 
 
 def unevaluated(measure: Measure) -> Expr:
     """The sum of everything that no rule closed, as averages over conditional covariances."""
     total: Expr = S.Zero
-    for (pinned, coefficient), expression in measure.kept.items():
+    for (pinned, coefficient), kept in measure.kept.items():
+        at_zero = {
+            u: 0 for u in kept.free_symbols & measure.fields
+            if measure.bordered(pinned, *[Variable(((u, S.One),))] * 2) == 0
+        }  # fmt: skip
+        expression = kept.subs(at_zero)
+        if expression.has(nan, zoo):
+            raise AverageDoesNotExist(f"{kept} diverges where {', '.join(map(str, at_zero))} vanish")
         fields = sorted(expression.free_symbols & measure.fields, key=lambda s: s.sort_key())
         variables = [Variable(((u, S.One),)) for u in fields]
         norm = measure.minor(pinned, pinned)
         covariance = [[measure.bordered(pinned, a, b) / norm for b in variables] for a in variables]
-        total += coefficient * GaussianAverage(expression, fields, covariance)
+        total += coefficient * (GaussianAverage(expression, fields, covariance) if fields else expression)
     return total

@@ -22,8 +22,10 @@ from sympy import (
     Max,
     Min,
     Mul,
+    Piecewise,
     Poly,
     PolynomialError,
+    Pow,
     S,
     Symbol,
     erf,
@@ -34,8 +36,12 @@ from sympy import (
     sign,
     sqrt,
 )
+from sympy.core.relational import GreaterThan, LessThan, StrictGreaterThan, StrictLessThan
 
-from derive.errors import AverageDoesNotExist
+from derive.errors import AverageDoesNotExist, DerivationError
+
+Form = tuple[tuple[Symbol, Expr], ...]
+"""A linear form: fields and their coefficients."""
 
 LARGEST_CLOSED = 4
 """Averages of more signs than this have no closed form here."""
@@ -45,7 +51,7 @@ LARGEST_CLOSED = 4
 class Variable:
     """A linear form in the fields, plus the lift's own standard Gaussian when ``lift`` is not None."""
 
-    form: tuple[tuple[Symbol, Expr], ...]
+    form: Form
     lift: int | None = None
 
     def symbol(self) -> Expr:
@@ -74,7 +80,7 @@ class Term:
         return Mul(*powers, *signs, *deltas, self.other)
 
 
-def linear_form(expression: Expr, fields: frozenset[Symbol]) -> tuple[tuple[Symbol, Expr], ...] | None:
+def linear_form(expression: Expr, fields: frozenset[Symbol]) -> Form | None:
     """The coefficients of a homogeneous linear form in the fields, or None if it is not one."""
     if expression in fields:
         return ((expression, S.One),)
@@ -92,12 +98,12 @@ def linear_form(expression: Expr, fields: frozenset[Symbol]) -> tuple[tuple[Symb
     return tuple((inside[m.index(1)], c) for m, c in zip(monomials, coefficients, strict=True))
 
 
-def scale(form: tuple[tuple[Symbol, Expr], ...], factor: Expr) -> tuple[tuple[Symbol, Expr], ...]:
+def scale(form: Form, factor: Expr) -> Form:
     return tuple((u, c * factor) for u, c in form)
 
 
 def unfold_kinks(expression: Expr) -> Expr:
-    """Write step, |u|, max and min through signs: step = (1 + sign)/2, |u| = u sign u."""
+    """Write step, |u|, max, min and cases through signs: step = (1 + sign)/2, |u| = u sign u."""
 
     def extremum(kind: int) -> Callable[..., Expr]:
         def two(*arguments: Expr) -> Expr:
@@ -106,6 +112,8 @@ def unfold_kinks(expression: Expr) -> Expr:
 
         return two
 
+    if expression.has(Piecewise):
+        expression = expression.replace(Piecewise, _cases)
     if expression.has(Max, Min):
         expression = expression.replace(Max, extremum(1)).replace(Min, extremum(-1))
     if expression.has(Heaviside):
@@ -114,7 +122,39 @@ def unfold_kinks(expression: Expr) -> Expr:
         expression = expression.replace(Abs, lambda u: u * sign(u))
     if expression.has(erfc):
         expression = expression.replace(erfc, lambda u: 1 - erf(u))
+    if expression.has(sign):
+        expression = expression.replace(sign, _sign_of_product)
     return expression
+
+
+def _cases(*branches: tuple[Expr, Expr]) -> Expr:
+    """A Piecewise as a sum of branches times steps; equalities have no weight under a Gaussian measure."""
+    total, remaining = S.Zero, S.One
+    for value, condition in branches:
+        if condition == S.true:
+            return total + remaining * value
+        if isinstance(condition, StrictGreaterThan | GreaterThan):
+            holds = Heaviside(condition.lhs - condition.rhs)
+        elif isinstance(condition, StrictLessThan | LessThan):
+            holds = Heaviside(condition.rhs - condition.lhs)
+        else:
+            raise DerivationError(
+                f"cannot average over the condition {condition}; write it with < and > only"
+            )
+        total += remaining * holds * value
+        remaining *= 1 - holds
+    return total
+
+
+def _sign_of_product(argument: Expr) -> Expr:
+    """sign(a b) = sign(a) sign(b), so that every sign is of one form; zeros have no weight."""
+    total: Expr = S.One
+    for factor in Mul.make_args(argument):
+        if isinstance(factor, Pow) and factor.exp.is_Integer and factor.base.is_real:
+            total *= sign(factor.base) if factor.exp.is_odd else S.One
+        else:
+            total *= sign(factor)
+    return total
 
 
 def split(expression: Expr, fields: frozenset[Symbol]) -> list[Term]:
@@ -133,7 +173,7 @@ def _term(product: Expr, fields: frozenset[Symbol]) -> Term | None:
     signs: set[Variable] = set()
     deltas: dict[Variable, int] = {}
     gaussian: Expr = S.Zero  # exponents of exp factors, gathered
-    smooth: list[tuple[Expr, tuple[tuple[Symbol, Expr], ...]]] = []  # erf factors and their forms
+    smooth: list[tuple[Expr, Form]] = []  # erf factors and their forms
     other: list[Expr] = []
 
     for factor in Mul.make_args(product):
@@ -141,23 +181,28 @@ def _term(product: Expr, fields: frozenset[Symbol]) -> Term | None:
             coefficient *= factor
             continue
         base, exponent = factor.as_base_exp() if not isinstance(factor, exp) else (factor, S.One)
-        whole = exponent.is_Integer and exponent > 0
+        whole = exponent.is_Integer and (exponent > 0 or isinstance(base, sign))
         form = linear_form(base.args[0] if base.is_Function else base, fields)
         if isinstance(factor, exp):
             gaussian += factor.args[0]
+        elif factor.has(DiracDelta) and not (whole and form is not None and isinstance(base, DiracDelta)):
+            raise DerivationError(
+                f"cannot average {factor}: the argument of a delta must be a linear form in the fields, without a shift"
+            )
         elif not whole or form is None:
             other.append(factor)
         elif base in fields:
             v = Variable(form)
             powers[v] = powers.get(v, 0) + int(exponent)
         elif isinstance(base, sign):
-            sense, v = _oriented(form)
-            for _ in range(int(exponent)):
-                coefficient *= sense
+            leading, v = _normalized(form)
+            if exponent.is_odd:
+                coefficient *= sign(leading)
                 signs ^= {v}
         elif isinstance(base, DiracDelta):
-            v = Variable(form)
+            leading, v = _normalized(form)
             order = int(base.args[1]) if len(base.args) > 1 else 0
+            coefficient /= leading**order * Abs(leading)
             if v in deltas or exponent > 1:
                 raise AverageDoesNotExist(
                     f"the average of {product} does not exist: it holds a product of deltas of one field"
@@ -168,20 +213,20 @@ def _term(product: Expr, fields: frozenset[Symbol]) -> Term | None:
         else:
             other.append(factor)
 
-    pieces = _complete_squares(gaussian, fields) if gaussian != 0 else []
+    pieces = _complete_squares(gaussian, fields)
     if pieces is None:
         other.append(exp(gaussian))
         pieces = []
     if other or len(signs) + len(smooth) > LARGEST_CLOSED:
         # Beside a function that no rule knows, erf and exp stay themselves: the quadrature likes them smooth.
         other += [f for f, _ in smooth]
-        other += [exp(-(Add(*(c * u for u, c in form)) ** 2) / 2) for form, _ in pieces]
+        other += [exp(-(Add(*(c * u for u, c in form)) ** 2) / 2) for form in pieces]
     else:
         lift = 0
         for _, form in smooth:
             lift += 1
             signs.add(Variable(scale(form, sqrt(2)), lift))
-        for form, _ in pieces:
+        for form in pieces:
             lift += 1
             coefficient *= sqrt(2 * pi)
             deltas[Variable(form, lift)] = 0
@@ -189,29 +234,30 @@ def _term(product: Expr, fields: frozenset[Symbol]) -> Term | None:
     return _tidy(Term(coefficient, powers, frozenset(signs), deltas, Mul(*other)))
 
 
-def _oriented(form: tuple[tuple[Symbol, Expr], ...]) -> tuple[Expr, Variable]:
-    """sign(-u) = -sign(u): one variable for a form and its negative."""
-    if form[0][1].could_extract_minus_sign():
-        return S.NegativeOne, Variable(scale(form, S.NegativeOne))
-    return S.One, Variable(form)
+def _normalized(form: Form) -> tuple[Expr, Variable]:
+    """The form's first coefficient and the form divided by it: proportional forms are one variable."""
+    leading = form[0][1]
+    return leading, Variable(scale(form, 1 / leading))
 
 
-def _complete_squares(
-    exponent: Expr, fields: frozenset[Symbol]
-) -> list[tuple[tuple[tuple[Symbol, Expr], ...], Expr]] | None:
-    """Forms f with exponent = -sum f^2/2, if the exponent is a sum of negative squares of single fields."""
+def _complete_squares(exponent: Expr, fields: frozenset[Symbol]) -> list[Form] | None:
+    """Linear forms f with exponent = -sum f^2/2, or None if the exponent is not minus a sum of squares."""
     inside = sorted(exponent.free_symbols & fields, key=lambda u: u.sort_key())
-    try:
-        polynomial = Poly(exponent, *inside)
-    except PolynomialError:
-        return None
-    pieces = []
-    for monomial, c in polynomial.terms():
-        if sorted(monomial)[-1] != 2 or sum(monomial) != 2 or not (-c).is_positive:
+    pieces: list[Form] = []
+    rest = expand(-2 * exponent)
+    for u in inside:
+        try:
+            square = Poly(rest, u)
+        except PolynomialError:
             return None
-        u = inside[monomial.index(2)]
-        pieces.append((((u, sqrt(-2 * c)),), c))
-    return pieces
+        if square.degree() == 0 or rest == 0:
+            continue
+        c, form = square.coeff_monomial(u**2), linear_form(rest.diff(u) / 2, fields)
+        if form is None or not c.is_positive:
+            return None
+        pieces.append(scale(form, 1 / sqrt(c)))
+        rest = expand(rest - Add(*(a * z for z, a in form)) ** 2 / c)
+    return pieces if rest == 0 else None
 
 
 def _tidy(term: Term) -> Term | None:
@@ -236,9 +282,7 @@ def _tidy(term: Term) -> Term | None:
     return replace(term, coefficient=coefficient, powers=powers, deltas=deltas)
 
 
-def differentiate(
-    term: Term, towards: Callable[[Variable], Expr], fields: frozenset[Symbol]
-) -> list[Term]:
+def differentiate(term: Term, towards: Callable[[Variable], Expr], fields: frozenset[Symbol]) -> list[Term]:
     """d/ds of the term when every variable v moves by towards(v) ds: the product rule, weakly.
 
     ``other`` moves through its fields.
@@ -275,6 +319,8 @@ def differentiate(
         slope = term.other.diff(u)
         if slope == 0:
             continue
+        if slope.has(DiracDelta):
+            raise DerivationError(f"no rule closes the average of {term.product()}: {term.other} has kinks")
         rate = towards(Variable(((u, S.One),)))
         if rate != 0:
             for piece in split(slope, fields):
@@ -285,6 +331,8 @@ def differentiate(
 
 
 def _merge(a: Term, b: Term) -> Term | None:
+    if a.deltas.keys() & b.deltas.keys():
+        raise AverageDoesNotExist(f"the average of {a.product() * b.product()} does not exist")
     powers = dict(a.powers)
     for v, k in b.powers.items():
         powers[v] = powers.get(v, 0) + k
@@ -297,5 +345,3 @@ def _merge(a: Term, b: Term) -> Term | None:
             a.other * b.other,
         )
     )
-
-

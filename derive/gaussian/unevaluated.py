@@ -1,4 +1,4 @@
-"""An average kept as it stands: the inert form that online learning differentiates and numerics integrates."""
+"""An average kept as it stands: what online learning differentiates and numerics integrates."""
 
 from __future__ import annotations
 
