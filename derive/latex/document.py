@@ -28,6 +28,7 @@ PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
 
 LATEX_SECONDS = 120
 
+
 def display(equation: Equation) -> str:
     """An equation as displayed mathematics for a notebook, with its "where" list."""
     shown = layout(equation)

@@ -52,9 +52,16 @@ class Printer(LatexPrinter):
     def _print_Indexed(self, expr: Indexed) -> str:
         indices = [self._print(i) for i in expr.indices]
         separator = "" if all(len(i) == 1 for i in indices) else ","
-        base = self._print(expr.base)
-        base = f"{{{base}}}" if "'" in base else base  # a power after a prime needs the braces
+        base = str(self._print(expr.base))
         return f"{base}_{{{separator.join(indices)}}}"
+
+    def _print_Pow(self, expr: Pow) -> str:
+        base, power = expr.as_base_exp()
+        if isinstance(base, Indexed) and power.is_Integer and power > 1:
+            letter, _, indices = self._print_Indexed(base).partition("_")
+            primes = letter.count("'") * r"\prime "  # TeX takes no power after a prime and an index
+            return f"{letter.rstrip(chr(39))}_{indices}^{{{primes}{power}}}"
+        return str(super()._print_Pow(expr))
 
     def _print_Derivative(self, expr: Derivative) -> str:
         if isinstance(expr.expr, Indexed) and expr.derivative_count == 1:

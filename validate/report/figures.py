@@ -1,16 +1,20 @@
-"""Figures in one house style: theory as lines, simulation as points or bands, colours all readers can tell apart."""
+"""Figures in one house style: theory as lines, simulation as points or bands, colours that all can tell."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import matplotlib
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.text import Text
 
 # Okabe and Ito's palette, which survives every common form of colour blindness.
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
@@ -20,7 +24,7 @@ INK, FAINT = "#222222", "#8a8a8a"
 WIDTH = 8.0
 """Inches: a figure fills the column of the report."""
 
-STYLE: Mapping[str, Any] = {
+STYLE: Any = {
     "font.family": "STIXGeneral",
     "mathtext.fontset": "stix",
     "font.size": 11,
@@ -31,7 +35,7 @@ STYLE: Mapping[str, Any] = {
     "axes.linewidth": 0.7,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+    "axes.prop_cycle": cycler(color=COLOURS),
     "axes.formatter.use_mathtext": True,
     "xtick.color": INK,
     "ytick.color": INK,
@@ -47,9 +51,16 @@ STYLE: Mapping[str, Any] = {
 }
 
 
-def panels(columns: int = 1, rows: int = 1, height: float | None = None, **options: Any) -> tuple[Figure, Any]:
+def house_style(svg_salt: str = "") -> AbstractContextManager[None]:
+    """The house style for everything drawn inside: ``with house_style(): ...``."""
+    return matplotlib.rc_context({**STYLE, "svg.hashsalt": svg_salt})
+
+
+def panels(
+    columns: int = 1, rows: int = 1, height: float | None = None, **options: Any
+) -> tuple[Figure, Any]:
     """A figure as wide as the report's column and its axes, as ``Figure.subplots`` returns them."""
-    with matplotlib.rc_context(dict(STYLE)):
+    with house_style():
         figure = Figure(figsize=(WIDTH, height or rows * WIDTH * (0.45 if columns == 1 else 0.37)))
         figure.set_layout_engine("constrained")
         return figure, figure.subplots(rows, columns, **options)
@@ -71,16 +82,18 @@ def theory_with_simulation(
 ) -> None:
     """Theory as a line; the simulation's mean as points with bars of ``sigmas`` standard errors, or a band.
 
-    ``times``, ``theory``: shape (points,).  ``mean``, ``standard_error``: shape (points,) at ``simulated_at``,
-    by default ``times``.  At most about ``marks`` points are drawn, evenly spaced along the axis as it is
+    ``times``, ``theory``: shape (points,).  ``mean``, ``standard_error``: shape (points,) at
+    ``simulated_at``, by default ``times``.  At most about ``marks`` points are drawn, evenly spaced along the axis as it is
     scaled; a band shows all.
     """
-    with matplotlib.rc_context(dict(STYLE)):
+    with house_style():
         (line,) = ax.plot(times, theory, color=colour, label=label or None, zorder=2)
         at = np.asarray(times if simulated_at is None else simulated_at, dtype=float)
         mean, error = np.asarray(mean, dtype=float), sigmas * np.asarray(standard_error, dtype=float)
         if band:
-            ax.fill_between(at, mean - error, mean + error, color=line.get_color(), alpha=0.25, lw=0, zorder=1)
+            ax.fill_between(
+                at, mean - error, mean + error, color=line.get_color(), alpha=0.25, lw=0, zorder=1
+            )
             return
         chosen = _spread(at, marks, log=ax.get_xscale() == "log")
         ax.errorbar(
@@ -90,11 +103,18 @@ def theory_with_simulation(
 
 
 def trend(
-    ax: Axes, x: Any, mean: Any, standard_error: Any, *, label: str = "", colour: str | None = None,
-    fit: tuple[float, float] | None = None, sigmas: float = 2.0,
-) -> None:  # fmt: skip
-    """Measured points against a small parameter such as 1/N or 1/b, with a line (intercept, slope) to zero."""
-    with matplotlib.rc_context(dict(STYLE)):
+    ax: Axes,
+    x: Any,
+    mean: Any,
+    standard_error: Any,
+    *,
+    label: str = "",
+    colour: str | None = None,
+    fit: tuple[float, float] | None = None,
+    sigmas: float = 2.0,
+) -> None:
+    """Measured points against a small parameter such as 1/N or 1/b; ``fit``: a line (intercept, slope)."""
+    with house_style():
         bars = ax.errorbar(
             x, mean, sigmas * np.asarray(standard_error, dtype=float),
             fmt="o", ms=5, mfc="white", color=colour, elinewidth=1, capsize=2, label=label or None, zorder=3,
@@ -120,7 +140,7 @@ def spectrum_plot(
     ``whole`` marks every point, for parameters that are whole numbers.  Labels may carry multiplicities.
     """
     values = np.asarray(eigenvalues, dtype=float)
-    with matplotlib.rc_context(dict(STYLE)):
+    with house_style():
         for branch in range(values.shape[1]):
             ax.plot(
                 parameter, values[:, branch],
@@ -134,7 +154,7 @@ def spectrum_plot(
 
 def z_scores(ax: Axes, names: Sequence[str], z: Any, limit: float) -> None:
     """One dot a check, between the limits at which the criterion rejects."""
-    with matplotlib.rc_context(dict(STYLE)):
+    with house_style():
         values = np.asarray(z, dtype=float)
         rows = np.arange(len(values))[::-1]
         ax.axvspan(-limit, limit, color=BLUE, alpha=0.08, lw=0)
@@ -146,10 +166,21 @@ def z_scores(ax: Axes, names: Sequence[str], z: Any, limit: float) -> None:
         ax.set_xlabel("z")
 
 
+def _dress(figure: Figure) -> None:
+    """House style for what was drawn outside of the helpers here: legends and words in another font."""
+    for text in figure.findobj(Text):
+        if text.get_fontfamily() == ["sans-serif"]:
+            text.set_fontfamily(STYLE["font.family"])
+            text.set_math_fontfamily(STYLE["mathtext.fontset"])
+    for legend in figure.findobj(Legend):
+        legend.set_frame_on(False)
+
+
 def svg(figure: Figure, name: str) -> str:
     """The figure as an SVG element that fills its column; the same bytes for the same figure."""
+    _dress(figure)
     buffer = io.StringIO()
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+    with house_style(svg_salt=name):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
@@ -161,16 +192,20 @@ def svg(figure: Figure, name: str) -> str:
 
 
 def png(figure: Figure) -> bytes:
+    _dress(figure)
     buffer = io.BytesIO()
-    with matplotlib.rc_context(dict(STYLE)):
+    with house_style():
         figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def pdf(figure: Figure) -> bytes:
+    _dress(figure)
     buffer = io.BytesIO()
-    with matplotlib.rc_context(dict(STYLE)):
-        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
+    with house_style():
+        figure.savefig(
+            buffer, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None}
+        )
     return buffer.getvalue()
 
 

@@ -6,16 +6,17 @@ import base64
 from collections import Counter
 from collections.abc import Mapping
 from importlib import resources
+from typing import get_args
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from derive.equation import VERDICTS
 from validate.report import mathml, text
-from validate.report.model import Report, anchor
+from validate.report.model import Outcome, Report, anchor
 
 SYMBOLS = {
-    "confirmed": "✓", "misprint": "✎", "conditional": "◐", "refuted": "✗", "definition": "≝", "open": "?",
+    "confirmed": "✓", "misprint": "✎", "conditional": "◐", "refuted": "✗", "definition": "≡", "open": "?",
     "passed": "✓", "failed": "✗", "not tested": "–",
 }  # fmt: skip
 
@@ -23,7 +24,11 @@ SYMBOLS = {
 def render(report: Report, drawings: Mapping[str, str | bytes]) -> str:
     """The page.  ``drawings`` maps the name of every figure to its SVG text or PNG bytes."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters.update(
         words=mathml.words,
@@ -46,8 +51,9 @@ def render(report: Report, drawings: Mapping[str, str | bytes]) -> str:
         report=report,
         css=Markup((folder / "style.css").read_text(encoding="utf-8")),
         verdicts=verdicts,
+        final={row.name: row for row in verdicts},
         kinds=[(kind, kinds[kind]) for kind in VERDICTS if kinds[kind]],
-        outcomes=[(outcome, outcomes[outcome]) for outcome in ("passed", "failed", "not tested") if outcomes[outcome]],
+        outcomes=[(outcome, outcomes[outcome]) for outcome in get_args(Outcome) if outcomes[outcome]],
         drawings={name: _drawing(content) for name, content in drawings.items()},
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 from latex2mathml.converter import convert
 from markupsafe import Markup, escape
@@ -19,34 +20,53 @@ from derive.latex import Block, latex, layout, parts
 ROOM = 46.0
 """The width of a row in em, for a column of the report's width."""
 
-SIGN_FIRST = re.compile(r"(<math[^>]*><mrow>)<mo>(&#x0002B;|&#x02212;)</mo>")
+NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'
+LIMITS = {"msubsup": "munderover", "msub": "munder"}
 
 
 def mathml(text: str, inline: bool = False) -> Markup:
     """LaTeX mathematics as a ``<math>`` element; what cannot be converted is shown as its source."""
     try:
-        element = convert(text, display="inline" if inline else "block")
+        tree = ElementTree.fromstring(
+            convert(text, display="inline" if inline else "block").replace(NAMESPACE, "")
+        )
     except Exception:  # the converter raises whatever its parser happens to
         return Markup('<code class="unrendered">{}</code>').format(text)
-    if faults(element):
+    if faults(tree):
         return Markup('<code class="unrendered">{}</code>').format(text)
-    if not inline:  # a sign that starts a row continues a sum: it keeps its spaces
-        element = SIGN_FIRST.sub(r'\1<mo form="infix">\2</mo>', element, count=1)
-    return Markup(element)
+    _repair(tree)
+    return Markup(ElementTree.tostring(tree, encoding="unicode"))
 
 
-def faults(element: str) -> list[str]:
-    """What a converter let through: macros it did not know, alignment marks, malformed XML."""
-    try:
-        tree = ElementTree.fromstring(element)
-    except ElementTree.ParseError as error:
-        return [f"not well-formed: {error}"]
+def faults(tree: Element) -> list[str]:
+    """What a converter let through: macros it did not know and alignment marks."""
     return [text for node in tree.iter() if (text := node.text or "") and re.search(r"\\|&|\$", text)]
+
+
+def _repair(tree: Element) -> None:
+    """Mend limits of sums inside brackets, the space before functions, and signs that start a row."""
+    for node in tree.iter():
+        if node.tag in LIMITS and len(node) and node[0].tag == "mo" and node[0].text in ("∑", "∏"):
+            node.tag = LIMITS[node.tag]
+        for place in reversed(range(1, len(node))):
+            name = node[place]
+            if (
+                node.tag == "mrow"
+                and name.tag == "mi"
+                and len(name.text or "") > 1
+                and node[place - 1].tag != "mo"
+            ):
+                node.insert(place, Element("mspace", width="0.17em"))
+    first = tree.find("mrow/mo")
+    if first is not None and tree[0][0] is first and first.text in ("+", "−"):
+        first.set("form", "infix")  # it continues a sum, and keeps the spaces of one
 
 
 def words(text: str) -> Markup:
     """Words with formulas in them as HTML."""
-    return Markup("").join(mathml(part, inline=True) if formula else escape(part) for formula, part in parts(text))
+    return Markup("").join(
+        mathml(part, inline=True) if formula else escape(part) for formula, part in parts(text)
+    )
 
 
 def equation(shown: Equation, room: float = ROOM) -> Markup:
@@ -75,7 +95,9 @@ def derivation(steps: Sequence[Step], room: float = ROOM - 2) -> Markup:
 def meanings(shown: Equation) -> Markup:
     """What the symbols of an equation mean, as one line."""
     listed = (
-        mathml(latex(symbol) if not isinstance(symbol, str) else _name(symbol), inline=True) + " " + words(meaning)
+        mathml(latex(symbol) if not isinstance(symbol, str) else _name(symbol), inline=True)
+        + " "
+        + words(meaning)
         for symbol, meaning in shown.meaning.items()
     )
     return Markup("; ").join(listed)

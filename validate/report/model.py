@@ -151,8 +151,9 @@ class Report:
                 table.append(_measured(*measured.pop(entry.name)))
             else:
                 measured.pop(entry.name, None)
+                verdict = entry.verdict
                 table.append(
-                    Row(entry.name, entry.statement, entry.verdict.kind, entry.verdict.reason, anchor(entry.name))
+                    Row(entry.name, entry.statement, verdict.kind, verdict.reason, anchor(entry.name))
                 )
         return (*table, *(_measured(*found) for found in measured.values()))
 

@@ -59,7 +59,8 @@ def _experiment(experiment: ExperimentResult) -> str:
     if experiment.checks:
         parts.append(
             r"{\small\begin{longtable}{@{}p{0.3\textwidth}p{0.18\textwidth}p{0.2\textwidth}p{0.2\textwidth}@{}}"
-            "\n" + r"\textbf{Check} & \textbf{Predicted} & \textbf{Measured} & \textbf{Outcome} \\ \hline \endhead"
+            "\n"
+            + r"\textbf{Check} & \textbf{Predicted} & \textbf{Measured} & \textbf{Outcome} \\ \hline \endhead"
         )
         parts += [
             " & ".join(

@@ -28,19 +28,24 @@ def number(value: Any, error: Any = None) -> str:
         return "; ".join(f"{key} {number(item)}" for key, item in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, float) and isinstance(error, int | float) and error > 0 and math.isfinite(error):
-        digits = 1 - math.floor(math.log10(error))
-        if 0 <= digits <= 7 and abs(value) < 1e6:
-            return f"{value:.{digits}f} ± {error:.{digits}f}".replace("-", "−")
-        return f"{_plain(value)} ± {_plain(error)}"
+    if isinstance(value, float) and isinstance(error, int | float) and 0 < error < math.inf:
+        return _measured(value, error)
     return _plain(value) if isinstance(value, int | float) else str(value)
 
 
+def _measured(value: float, error: float) -> str:
+    """To two digits of the error, with a common power of ten where the numbers are small or large."""
+    size = max(abs(value), error)
+    power = 0 if 1e-3 <= size < 1e5 else math.floor(math.log10(size))
+    value, error = value / 10.0**power, error / 10.0**power
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    text = f"{value:.{digits}f} ± {error:.{digits}f}".replace("-", "−")
+    return rf"({text}) $\times 10^{{{power}}}$" if power else text
+
+
 def _plain(value: float) -> str:
-    if isinstance(value, int):
-        return f"{value}".replace("-", "−")
-    if value == 0:
-        return "0"
+    if isinstance(value, int) or value == 0:
+        return f"{value:.0f}".replace("-", "−")
     if 1e-3 <= abs(value) < 1e6:
         return f"{value:.5g}".replace("-", "−")
     mantissa, _, exponent = f"{value:.2e}".partition("e")
@@ -50,7 +55,9 @@ def _plain(value: float) -> str:
 def probability(value: float | None) -> str:
     if value is None:
         return "—"
-    return "< 0.0001" if value < 1e-4 else "> 0.9999" if value > 0.9999 else f"{value:.2g}"
+    if 0.99 < value <= 0.999:
+        return f"{value:.3f}"
+    return "< 0.0001" if value < 1e-4 else "> 0.999" if value > 0.999 else f"{value:.2g}"
 
 
 def duration(seconds: float | None) -> str:

@@ -44,15 +44,16 @@ def values(mapping: Any) -> Any:
 
 
 def _experiment(experiment: ExperimentResult) -> dict[str, Any]:
-    own = {f.name: getattr(experiment, f.name) for f in fields(experiment)}
+    plain_fields = ("name", "title", "question", "answer", "settings", "seeds", "seconds", "complete")
     return {
-        **{key: values(own[key]) for key in own if key not in ("checks", "findings", "equations", "figures", "tables")},
+        **{key: values(getattr(experiment, key)) for key in plain_fields},
         "checks": [_check(check) for check in experiment.checks],
         "findings": [_finding(finding) for finding in experiment.findings],
         "equations": [equation.to_json() for equation in experiment.equations],
         "figures": [{"name": name, "caption": p.caption} for name, p in experiment.figures.items()],
         "tables": [
-            {"caption": t.caption, "header": list(t.header), "rows": values(t.rows)} for t in experiment.tables
+            {"caption": table.caption, "header": list(table.header), "rows": values(table.rows)}
+            for table in experiment.tables
         ],
     }
 

@@ -14,6 +14,8 @@ from numerics.runtime.results import check_folder
 from validate.report import figures, html, tables, twin
 from validate.report.model import Picture, Report
 
+HINT = "it should be the report.json that validate writes"
+
 
 def write(report: Report, out_dir: str | os.PathLike[str]) -> dict[str, Path]:
     """Write the report into ``out_dir`` and return the paths by kind: html, json, csv, table, tex, pdf.
@@ -36,7 +38,9 @@ def write(report: Report, out_dir: str | os.PathLike[str]) -> dict[str, Path]:
             "csv": _text(staged / "verdicts.csv", tables.verdicts_csv(report)),
             "table": _text(staged / "verdicts.tex", tables.verdicts_tex(report)),
             "tex": _text(staged / "report.tex", source),
-            "json": _text(staged / "report.json", json.dumps(twin.twin(report), indent=1, allow_nan=False) + "\n"),
+            "json": _text(
+                staged / "report.json", json.dumps(twin.twin(report), indent=1, allow_nan=False) + "\n"
+            ),
             "html": _text(staged / "report.html", html.render(report, drawings)),
         }
         pdf = compile_pdf(source, staged / "report.pdf")
@@ -58,9 +62,9 @@ def load_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}; it should be the report.json that validate writes") from None
+        raise InputError(f"{path} is not JSON ({error}); {HINT}") from None
     if not isinstance(loaded, dict) or "orderparams_report" not in loaded:
-        raise InputError(f"{path} is not a report; it should be the report.json that validate writes")
+        raise InputError(f"{path} is not a report; {HINT}")
     if loaded["orderparams_report"] != twin.FORMAT:
         raise InputError(
             f"{path} has the report format {loaded['orderparams_report']}, this program reads {twin.FORMAT}; "
