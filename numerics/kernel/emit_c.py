@@ -35,8 +35,8 @@ class CSource:
 def emit(program: Program) -> CSource:
     """The C source of a program.
 
-    ``rhs_units`` evaluates one parameter set, lanes over the elements of each output; ``rhs_sets`` evaluates
-    LANES parameter sets that lie side by side (element-major).
+    For every group of outputs, ``<group>_units`` evaluates one parameter set, lanes over the elements of each
+    output, and ``<group>_sets`` evaluates LANES parameter sets that lie side by side (element-major).
     """
     axes = program.shapes
     domains = tuple(dict.fromkeys((t.sizes, t.symmetric) for t in program.targets))
@@ -47,8 +47,8 @@ def emit(program: Program) -> CSource:
             emitter = BodyEmitter(program.graph, target, Lanes(over_sets, threads=False), axes)
             parts.append(_nest(program, target, emitter, over_sets, domains))
             tables.append(tuple(tuple(loop.size for loop in t.loops) for t in emitter.tables))
-    parts.append(_entry(program, over_sets=False))
-    parts.append(_entry(program, over_sets=True))
+        parts.append(_loops(program, target))
+    parts += [_entry(program, group, schedule) for group in program.groups for schedule in ("units", "sets")]
     return CSource("\n\n".join(parts) + "\n", tuple(tables), domains)
 
 
@@ -102,27 +102,29 @@ def _nest(program: Program, target: Target, emitter: BodyEmitter, over_sets: boo
     return text.replace("[W];", "[MAX_LANES];")
 
 
-def _entry(program: Program, over_sets: bool) -> str:
-    schedule = "sets" if over_sets else "units"
-    lines = []
-    for target in program.targets:
-        name = f"nest_{target.name}_{schedule}"
-        if over_sets:
-            continue
-        domain = _domain_number(program, target)
-        # Whole registers first; a rest of at most half a register takes half a register's work.
-        lines += [f"static __attribute__((noinline)) void all_{target.name}_units(const struct kernel *k)", "{",
-                  f"    const long count = k->count_{domain};", "    long first = 0;",
-                  "    for (; count - first > MAX_LANES / 2; first += MAX_LANES)",
-                  f"        {name}(k, first, MAX_LANES);",
-                  f"    if (count > first) {name}(k, first, MAX_LANES / 2);", "}", ""]
-    if over_sets:
-        for target in program.targets:
-            lines += [f"static __attribute__((noinline)) void all_{target.name}_sets(const struct kernel *k)", "{",
-                      f"    nest_{target.name}_sets(k);", "}", ""]
-    lines += [f"void rhs_{schedule}(const struct kernel *k)", "{"]
-    lines += [f"    all_{t.name}_{schedule}(k);" for t in program.targets]
-    return "\n".join([*lines, "}"])
+def _loops(program: Program, target: Target) -> str:
+    """Functions that compute a whole target: for one set block by block, for LANES sets at once."""
+    domain = _domain_number(program, target)
+    units, sets = f"nest_{target.name}_units", f"nest_{target.name}_sets"
+    # Whole registers first; a rest of at most half a register takes half a register's work.
+    return f"""static __attribute__((noinline)) void all_{target.name}_units(const struct kernel *k)
+{{
+    const long count = k->count_{domain};
+    long first = 0;
+    for (; count - first > MAX_LANES / 2; first += MAX_LANES)
+        {units}(k, first, MAX_LANES);
+    if (count > first) {units}(k, first, MAX_LANES / 2);
+}}
+
+static __attribute__((noinline)) void all_{target.name}_sets(const struct kernel *k)
+{{
+    {sets}(k);
+}}"""
+
+
+def _entry(program: Program, group: str, schedule: str) -> str:
+    calls = [f"    all_{t.name}_{schedule}(k);" for t in program.group(group)]
+    return "\n".join([f"void {group}_{schedule}(const struct kernel *k)", "{", *calls, "}"])
 
 
 def _domain_number(program: Program, target: Target) -> int:

@@ -70,9 +70,13 @@ def depth_order(indices: Iterable[str]) -> list[str]:
 
 
 class Graph:
-    """Makes nodes, each one once, with the identities that always hold (constants folded, sums flattened)."""
+    """Makes nodes, each one once, with the identities that always hold (constants folded, sums flattened).
 
-    def __init__(self) -> None:
+    ``symmetric`` names the arrays whose elements do not change under exchange of their two indices.
+    """
+
+    def __init__(self, symmetric: Iterable[str] = ()) -> None:
+        self.symmetric = frozenset(symmetric)
         self._known: dict[tuple[Any, ...], Node] = {}
         self.zero, self.one = self.const(Fraction(0)), self.const(Fraction(1))
 
@@ -96,7 +100,9 @@ class Graph:
         return self._make("size", (), name, frozenset())
 
     def leaf(self, name: str, indices: tuple[Index, ...]) -> Node:
-        """An element of an array."""
+        """An element of an array; of a symmetric one, the indices in one order."""
+        if name in self.symmetric:
+            indices = tuple(sorted(indices, key=str))
         return self._make("leaf", (), (name, indices), frozenset(i for i in indices if isinstance(i, str)))
 
     def same(self, i: Index, j: Index) -> Node:
@@ -195,8 +201,10 @@ class Graph:
         return self._make(op, (arg,), None, arg.free)
 
     def call(self, name: str, args: Iterable[Node]) -> Node:
-        """A library function."""
+        """A library function; the two variances of an arcsine in one order."""
         parts = tuple(args)
+        if name == "arcsine":
+            parts = (parts[0], *sorted(parts[1:3], key=lambda n: n.serial), *parts[3:])
         return self._make("call", parts, name, _union(parts))
 
     def reduce(self, body: Node, index: str, size: str, bound: str | None = None) -> Node:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,15 +44,18 @@ class Kernel:
         return results if checked.batched else {name: value[0] for name, value in results.items()}
 
 
-def compile_kernel(outputs: Sequence[Output], backend: str = "auto",
-                   arrays: Mapping[str, tuple[str, ...]] | None = None) -> Kernel:
+def compile_kernel(outputs: Sequence[Output], backend: str = "auto", symmetric: Iterable[str] = ()) -> Kernel:
     """Compile ``outputs`` for a backend: numpy, cupy, c, cuda, or auto for the best there is.
 
-    ``arrays`` gives the axes of inputs that the expressions may leave out.  Raises BackendUnavailable
-    for a backend that is not there, InputError for an expression that cannot be lowered.
+    ``symmetric`` names the inputs that are symmetric matrices, whose symmetry halves double sums.  Raises
+    BackendUnavailable for a backend that is not there, InputError for an expression that cannot be lowered.
     """
+    return compile_program(build_program(outputs, symmetric), backend)
+
+
+def compile_program(program: Program, backend: str = "auto") -> Kernel:
+    """Compile a program that is built already."""
     chosen = choose_backend(backend)
-    program = build_program(outputs, arrays)
     if chosen == "c":
         from numerics.kernel.run_c import CKernel
 

@@ -7,6 +7,7 @@ selects terms of a sum.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
@@ -104,7 +105,7 @@ class Lowering:
         raise InputError(f"index {i} is bound by no sum and is no index of the output")
 
     def _leaf(self, e: sympy.Indexed) -> Node:
-        name = str(e.base.label)
+        name = identifier(str(e.base.label))
         indices = tuple(self._index(i) for i in e.indices)
         shape = self.arrays.setdefault(name, [None] * len(indices))
         if len(shape) != len(indices):
@@ -170,8 +171,7 @@ class Lowering:
                     numerator.append(graph.call("sign", (node,)))
         # Balanced halves: with two variances below the root these are the variances themselves.
         denominators.sort(key=lambda n: n.serial)
-        halves = graph.mul(denominators[0::2]), graph.mul(denominators[1::2])
-        d1, d2 = sorted(halves, key=lambda n: n.serial)
+        d1, d2 = graph.mul(denominators[0::2]), graph.mul(denominators[1::2])
         return graph.call("arcsine", (graph.mul(numerator), d1, d2))
 
     def _piecewise(self, e: sympy.Piecewise) -> Node:
@@ -206,6 +206,11 @@ class Lowering:
         if isinstance(c, sympy.Gt | sympy.Ge):
             a, b = b, a
         return graph.call("less" if isinstance(c, sympy.Gt | sympy.Lt) else "less_equal", (a, b))
+
+
+def identifier(name: str) -> str:
+    """A name as generated source can hold it: Q' becomes Q_prime."""
+    return re.sub(r"\W", "_", name.replace("'", "_prime"))
 
 
 def size_names(expression: sympy.Basic) -> set[str]:

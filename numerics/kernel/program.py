@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import sympy
 
-from numerics.kernel.ir import Graph, Target
+from numerics.kernel.ir import Graph, Target, walk
 from numerics.kernel.lower import Lowering, size_names
 from numerics.kernel.passes import PassCount, run_passes
 
@@ -20,6 +20,7 @@ class Output:
     """An array to compute: element ``name[indices]`` is ``expression``; ``sizes`` name the axes' lengths.
 
     ``symmetric``: both indices have one size and the element does not change when they are exchanged.
+    ``group``: outputs of one group are computed by one entry point of compiled code.
     ``note``: what stands in the comments of generated source, such as the equation's name.
     """
 
@@ -29,6 +30,7 @@ class Output:
     expression: sympy.Expr
     symmetric: bool = False
     note: str = ""
+    group: str = "outputs"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,21 @@ class Program:
         """The axes of every array of the program: inputs, shared sums, outputs."""
         return {**self.arrays, **{t.name: t.sizes for t in self.targets}}
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups of the outputs."""
+        return tuple(dict.fromkeys(o.group for o in self.outputs))
+
+    def group(self, name: str) -> tuple[Target, ...]:
+        """The targets that a group of outputs needs, shared sums among them, in order."""
+        wanted = {o.name for o in self.outputs if o.group == name}
+        found = []
+        for target in reversed(self.targets):
+            if target.name in wanted:
+                found.append(target)
+                wanted |= {n.data[0] for n in walk([target.node]) if n.op == "leaf"}
+        return tuple(reversed(found))
+
     def describe(self) -> str:
         """A header for generated source: the outputs and the operation count after each pass."""
         lines = []
@@ -65,18 +82,16 @@ class Program:
         return "\n".join(lines)
 
 
-def build_program(outputs: Sequence[Output], extra_arrays: Mapping[str, tuple[str, ...]] | None = None) -> Program:
-    """Lower the outputs and run the passes.  ``extra_arrays``: shapes of inputs whatever the expressions read."""
-    graph = Graph()
+def build_program(outputs: Sequence[Output], symmetric: Iterable[str] = ()) -> Program:
+    """Lower the outputs and run the passes.  ``symmetric`` names the inputs that are symmetric matrices."""
+    graph = Graph(symmetric)
     known = {s for o in outputs for s in o.sizes}.union(*(size_names(o.expression) for o in outputs))
     lower = Lowering(graph, known)
-    for name, axes in (extra_arrays or {}).items():
-        lower.arrays[name] = list(axes)
     targets = []
     for o in outputs:
-        indices = {s: (f"{'ij'[k]}", size) for k, (s, size) in enumerate(zip(o.indices, o.sizes, strict=True))}
-        node = lower(o.expression, indices)
-        targets.append(Target(o.name, tuple(n for n, _ in indices.values()), o.sizes, node, o.symmetric))
+        letters = dict(zip(o.indices, zip("ijkl", o.sizes, strict=False), strict=True))
+        node = lower(o.expression, letters)
+        targets.append(Target(o.name, tuple(n for n, _ in letters.values()), o.sizes, node, o.symmetric))
     names = sorted(n for n in known if not n.isdigit())
     finished, counts = run_passes(graph, targets, dict.fromkeys(names, REFERENCE_SIZE))
     arrays = {name: tuple(a or "1" for a in axes) for name, axes in lower.arrays.items()}

@@ -57,7 +57,8 @@ class CKernel:
             bound.point(name, values)
         for name, values in out.items():
             bound.point(name, values)
-        self._library.rhs_units(ctypes.byref(bound.structure))
+        for group in self.program.groups:
+            self._library[f"{group}_units"](ctypes.byref(bound.structure))
 
     def _sets(self, inputs: Inputs, out: Mapping[str, Any], starts: Any) -> None:
         bound = Binding(self.program, self._emitted, self._structure, inputs.sizes, LANES)
@@ -70,7 +71,8 @@ class CKernel:
             sets = np.minimum(np.arange(first, first + LANES), inputs.batch - 1)
             for name, values in sources.items():
                 packed[name][:] = values.T if values.shape[0] == 1 else values[sets].T
-            self._library.rhs_sets(ctypes.byref(bound.structure))
+            for group in self.program.groups:
+                self._library[f"{group}_sets"](ctypes.byref(bound.structure))
             count = min(LANES, inputs.batch - first)
             for name, values in results.items():
                 out[name][first:first + count] = values[:, :count].T

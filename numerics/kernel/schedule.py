@@ -105,12 +105,14 @@ class Schedule:
         length = max((k + 1 for k, loop in enumerate(path) if loop.index in own), default=0)
         inside = path[:length]
         if length and all(loop.index in own for loop in inside):
-            table = self._matching(node, inside[:-1], inside[-1:])
+            table = self._table(node, inside[:-1], inside[-1:])
+            if table is not None and table.loops == inside[-1:]:
+                table = None  # this is where it is filled
             return Place(inside[:-1], table, (inside[-1].index,)) if table else Place(inside)
         if not length or self.cost(node) < CHEAP:
             return Place(inside)
         home, loops = self._split(inside, own)
-        table = self._matching(node, home, loops)
+        table = self._table(node, home, loops)
         if table is None:
             table = self._new_table(node, home, loops)
         return Place(home, table, tuple(loop.index for loop in loops))
@@ -140,10 +142,8 @@ class Schedule:
         names = {loop.index: f"t{k}" for k, loop in enumerate(loops)}
         return home, self.graph.rename(node, names), tuple(loop.size for loop in loops)
 
-    def _matching(self, node: Node, home: Path, loops: Path) -> Table | None:
-        """The table that holds a value, unless this is the place where it is filled."""
-        table = self.tables.get(self._table_key(node, home, loops))
-        return None if table is not None and table.loops == loops else table
+    def _table(self, node: Node, home: Path, loops: Path) -> Table | None:
+        return self.tables.get(self._table_key(node, home, loops))
 
     def _new_table(self, node: Node, home: Path, loops: Path) -> Table:
         key = self._table_key(node, home, loops)

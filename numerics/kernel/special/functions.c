@@ -19,13 +19,11 @@ OP double op_minus_square(double a, double b, double c)
 OP double op_angle(double sine, double cosine)
 {
     const double s = fabs(sine);
-    const int above_first = s > 0.38268343236508977;
-    const int above_second = s > 0.92387953251128674;
     const double middle = (s - cosine) * 0.70710678118654752;
-    double x = above_first ? middle : s;
-    x = above_second ? -cosine : x;
-    double offset = above_first ? 0.78539816339744831 : 0.0;
-    offset = above_second ? 1.5707963267948966 : offset;
+    double x = s > 0.38268343236508977 ? middle : s;
+    double offset = s > 0.38268343236508977 ? 0.78539816339744831 : 0.0;
+    x = middle > 0.38268343236508977 ? -cosine : x;
+    offset = middle > 0.38268343236508977 ? 1.5707963267948966 : offset;
     const double z = x * x;
     double p = 0.016468645712014278;
     p = fma(p, z, 0.006924569126700292);
