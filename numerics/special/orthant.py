@@ -2,26 +2,29 @@
 
 For unit-variance fields, 16 P = 1 + sum_{i<j} s_i s_j (2/pi) asin c_ij + s_1 s_2 s_3 s_4 S, where P is the
 probability of the orthant with signs s and S the average of the four signs: it suffices to find P for one
-orthant.  The one chosen closes (P = 0) when a single correlation c_ij moves to the edge of the cone of positive
-semidefinite matrices, so by Price's rule, with l_ij = acos c_ij an edge of a spherical tetrahedron and b_ij its
-dihedral angle there (Schlaefli's differential),
+orthant.  The one chosen closes (P = 0) when a single correlation c_ij moves to the edge of the cone of
+positive semidefinite matrices, so by Price's rule, with l_ij = acos c_ij an edge of a spherical
+tetrahedron and b_ij its dihedral angle there (Schlaefli's differential),
 
     P = 1/(4 pi^2) * integral of b_ij dl_ij  from the edge of the cone to the actual l_ij.
 
 With k, l the other two fields and psi the dihedral angle at l_kl, put x = tan(psi/2).  Then
-c_ij = (c_edge + c_opposite x^2)/(1 + x^2), everything is rational in x^2 up to one square root, the integrand is
-even in x, and its only singularities lie on the imaginary axis at distances >= tau.  x = tau sinh(v) opens those
-cuts into the strip |Im v| < pi/2, where Gauss-Legendre converges at a rate that depends on
-v_end = asinh(x_end/tau) alone; that number picks the pair (i, j), the end of the cone, and the count of nodes.
+c_ij = (c_edge + c_opposite x^2)/(1 + x^2), everything is rational in x^2 up to one square root, the
+integrand is even in x, and its only singularities lie on the imaginary axis at distances >= tau.  x = tau
+sinh(v) opens those cuts into the strip |Im v| < pi/2, where Gauss-Legendre converges at a rate that
+depends on v_end = asinh(x_end/tau) alone; that number picks the pair (i, j), the end of the cone, and the
+count of nodes.
 
 Accuracy: S has slope at most 2/pi in every angle l_ij, so the function is as well conditioned as the angles.
-The geometry is built from bordered minors with one rounding each and from sums of squares, which keeps it that
-way when fields are nearly collinear or coplanar.  tests/test_orthant.py measures it.
+The geometry is built from bordered minors with one rounding each and from sums of squares, which keeps it
+that way when fields are nearly collinear or coplanar.  tests/test_orthant.py measures it.
 """
 
 from __future__ import annotations
 
 from itertools import combinations
+from math import factorial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +42,20 @@ _HINGE = 1 / 16
 #: Correlations may exceed one by rounding up to this much; beyond, the result is NaN.
 _SLACK = 1e-10
 _CHUNK = 2048
+#: (atan(t)/t - 1)/t^2 in powers of t^2 for |t| <= tan(pi/8): a Chebyshev fit, relative error 6e-18 of atan.
+_ATAN = (
+    -0.3333333333333333,
+    0.19999999999995516,
+    -0.14285714284665682,
+    0.11111111015187018,
+    -0.0909090457530649,
+    0.07692183125376892,
+    -0.06664510525508936,
+    0.05858140904866328,
+    -0.050854078345894844,
+    0.03923044778479309,
+    -0.019175404711104935,
+)
 
 _EDGES = {pair: position for position, pair in enumerate(combinations(range(4), 2))}
 #: For each moving pair (i, j) with hinge (k, l), the positions of c_ij, c_ik, c_il, c_jk, c_jl, c_kl.
@@ -55,9 +72,10 @@ def four_signs(
 ) -> Any:
     """<sign z1 sign z2 sign z3 sign z4> of zero-mean unit-variance Gaussian fields with these correlations.
 
-    Scalars or arrays that broadcast; float64 in, the broadcast shape out (a float for scalars).  Every positive
-    semidefinite correlation matrix is legal, singular ones and c = +-1 included; one indefinite by rounding
-    counts as a semidefinite one nearby.  A correlation beyond [-1, 1] by more than 1e-10, or NaN, gives NaN.
+    Scalars or arrays that broadcast; float64 in, the broadcast shape out (a float for scalars).  Every
+    positive semidefinite correlation matrix is legal, singular ones and c = +-1 included; one indefinite
+    by rounding counts as a semidefinite one nearby.  A correlation beyond [-1, 1] by more than 1e-10, or
+    NaN, gives NaN.
     """
     given = np.array(np.broadcast_arrays(c12, c13, c14, c23, c24, c34), dtype=np.float64)
     flat = given.reshape(6, -1)
@@ -105,8 +123,8 @@ def _integral(path: np.ndarray, half: int) -> np.ndarray:
 def _best_path(c: np.ndarray, sines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Of the 12 paths (6 pairs, 2 ends of the cone) the one that needs fewest nodes, for each point.
 
-    Returns x_end/tau (0 where the path has no length), the pair's index, what ``_integral`` needs (11, n), and
-    the signs (4, n) of the orthant that closes, in the pair's order of fields.
+    Returns x_end/tau (0 where the path has no length), the pair's index, what ``_integral`` needs (11, n),
+    and the signs (4, n) of the orthant that closes, in the pair's order of fields.
     """
     ratios, paths, signs = _candidates(c[_ORDERS], sines[_ORDERS], sines.max(axis=0))
     best = np.argmin(ratios, axis=0)[None]
@@ -127,7 +145,8 @@ def _candidates(
     c12, c23, c24 = flip * c12, flip * c23, flip * c24
     _, q13, q14, q23, q24, q34 = np.moveaxis(sines, 1, 0)
 
-    # Fields 1 and 2 = (c_i3 along field 3, b_i in the plane of 3 and 4, a_i >= 0 across it); h_i: b_i as 4 sees it.
+    # Fields 1 and 2 = (c_i3 along field 3, b_i in the plane of 3 and 4, a_i >= 0 across it); h_i: b_i as 4
+    # sees it.
     sine34 = np.sqrt(q34)
     k1, k2 = _minor(c14, c13, c34), _minor(c24, c23, c34)
     l1, l2 = _minor(c13, c14, c34), _minor(c23, c24, c34)
@@ -157,16 +176,16 @@ def _candidates(
     # tau^2 at each end: the nearest zero of (1 - c^2) M_33 M_44.
     r3, r4 = np.sqrt(q13 * q23), np.sqrt(q14 * q24)
     d3, d4 = b1 * b2, h1 * h2
-    tau2_same = np.minimum(
+    tau2_same = np.fmin(
         minus_same / minus_opposite,
-        np.minimum(
+        np.fmin(
             _gap(r3, swing + d3, v3_same) / _gap(r3, d3 - swing, v3_opposite),
             _gap(r4, swing + d4, v4_same) / _gap(r4, d4 - swing, v4_opposite),
         ),
     )
-    tau2_opposite = np.minimum(
+    tau2_opposite = np.fmin(
         plus_opposite / plus_same,
-        np.minimum(
+        np.fmin(
             _gap(r3, swing - d3, v3_opposite) / _gap(r3, -swing - d3, v3_same),
             _gap(r4, swing - d4, v4_opposite) / _gap(r4, -swing - d4, v4_same),
         ),
@@ -220,3 +239,44 @@ def _high(a: np.ndarray) -> np.ndarray:
     """The upper 26 bits of a."""
     scaled = 134217729.0 * a
     return scaled - (scaled - a)
+
+
+def _four_signs_c() -> str:
+    """The C body of ``four_signs``: the same rules, orders and thresholds, written into four_signs.c."""
+
+    def table(kind: str, name: str, values: Any) -> str:
+        return f"FOUR_SIGNS_TABLE {kind} four_signs_{name}[] = {{{', '.join(str(v) for v in values)}}};"
+
+    def horner(coefficients: list[str]) -> str:
+        *rest, text = coefficients
+        for coefficient in reversed(rest):
+            text = f"({coefficient} + u * {text})"
+        return text
+
+    halves = [half for _, half in _RULES]
+    rules = [[part[half:] for part in gauss_legendre(2 * half)] for half in halves]
+    reach = [repr(float(largest)) for largest, _ in _RULES[:-1]]
+    v_end = np.arcsinh(np.minimum([largest for largest, _ in _RULES], _LARGEST_RATIO))
+    tables = [
+        table("double", "nodes", (repr(float(x)) for nodes, _ in rules for x in nodes)),
+        table("double", "weights", (repr(float(w)) for _, weights in rules for w in weights)),
+        table("int", "start", np.cumsum([0, *halves])),
+        table("double", "reach", [*reach, "1e300"]),
+        table("int", "triplings", np.ceil(np.log(v_end / 0.52) / np.log(3)).astype(int)),
+    ]
+    rows = ", ".join("{" + ", ".join(str(k) for k in row) + "}" for row in _ORDERS)
+    filled = {
+        "LONGEST": str(max(halves)),
+        "TABLES": "\n".join(tables),
+        "ORDERS": f"FOUR_SIGNS_TABLE int four_signs_orders[6][6] = {{{rows}}};",
+        "ATAN": horner([repr(c) for c in _ATAN]),
+        "SINH": horner([repr(1 / factorial(k)) for k in range(3, 16, 2)]),
+    }
+    text = Path(__file__).with_name("four_signs.c").read_text(encoding="utf-8")
+    for name, value in filled.items():
+        text = text.replace(f"@{name}@", value)
+    return text
+
+
+#: C99 and CUDA source that defines ``four_signs(c12, c13, c14, c23, c24, c34)``; needs nothing but math.h.
+FOUR_SIGNS_C = _four_signs_c()

@@ -3,12 +3,13 @@
 This module judges the closed forms, so it shares nothing with them: no Gaussian identity is used beyond the
 density.  Two methods, chosen by ``kinks``:
 
-- analytic integrands: the trapezoidal rule in whitened coordinates, which converges faster than any power.  The
-  grid and its copy shifted by half a step in every direction are compared, and the step shrinks until they
-  agree;
-- integrands that are analytic except for kinks or jumps where a field vanishes: those hyperplanes pass through
-  the origin, so they cut the orthants of whitened space into simplicial cones.  In each, Gauss-Legendre over the
-  directions and a Gauss rule with weight r^(d-1) exp(-r^2/2) along the radius, refined until they settle.
+- analytic integrands: the trapezoidal rule in whitened coordinates, which converges faster than any power.
+   The grid and its copy shifted by half a step in every direction are compared, and the step shrinks until
+   they agree;
+- integrands that are analytic except for kinks or jumps where a field vanishes: those hyperplanes pass
+  through the origin, so they cut the orthants of whitened space into simplicial cones.  In each,
+  Gauss-Legendre over the directions and a Gauss rule with weight r^(d-1) exp(-r^2/2) along the radius,
+  refined until they settle.
 
 Kinks elsewhere (a shifted ReLU) and distributions (delta functions) are out of reach: eliminate them first.
 Singular covariances lower the dimension d of the integral; zero variances are legal.
@@ -55,13 +56,13 @@ def gaussian_average(
 ) -> Estimate:
     """E[function(u_1, ..., u_n)] over zero-mean jointly Gaussian fields with this n x n covariance.
 
-    ``function`` takes n arrays of one shape and returns an array of it.  ``kinks`` says that it may have kinks or
-    jumps where a field vanishes.  ``tolerance`` is relative to E|function| and tells when to stop refining; what
-    was reached is in the result's ``error``.  Up to three fields reach 1e-12; four reach it where the integrand
-    is smooth on the scale of the fields, and otherwise what 16 million evaluations give.
+    ``function`` takes n arrays of one shape and returns an array of it.  ``kinks`` says that it may have
+    kinks or jumps where a field vanishes.  ``tolerance`` is relative to E|function| and tells when to stop
+    refining; what was reached is in the result's ``error``.  Up to three fields reach 1e-12; four reach it
+    where the integrand is smooth on the scale of the fields, and otherwise what 16 million evaluations give.
 
-    Raises InputError for a covariance that is not symmetric positive semidefinite and for an integrand that is not
-    finite or outgrows the Gaussian weight.
+    Raises InputError for a covariance that is not symmetric positive semidefinite and for an integrand
+    that is not finite or outgrows the Gaussian weight.
     """
     factor = covariance_factor(covariance)
     dimension = factor.shape[1]
@@ -150,8 +151,8 @@ def _over_grids(sample: Integrand, dimension: int, radius: float, tolerance: flo
 def _grid_sum(
     sample: Integrand, dimension: int, radius: float, step: float, shift: float
 ) -> tuple[float, float]:
-    """The sums of integrand times weight and of its size over the points of a cubic grid within the radius."""
-    half = int(radius / step) + 1
+    """The sums of integrand times weight and of its size over the points of a cubic grid within the
+    radius.""" half = int(radius / step) + 1
     axis = step * (np.arange(-half, half) + shift)
     total = size = 0.0
     points = len(axis) ** dimension
@@ -220,7 +221,8 @@ def _cone_sum(sample: Integrand, cones: np.ndarray, angular: int, radial: int) -
 
 
 def _cones(factor: np.ndarray) -> np.ndarray:
-    """Simplicial cones (m, d, d) that fill space, none crossed by a plane where a field vanishes; rows: edges.
+    """Simplicial cones (m, d, d) that fill space, none crossed by a plane where a field vanishes; rows:
+    edges.
 
     Cutting only edges that are at most 90 degrees apart keeps every cut well conditioned, however close two
     planes are, and keeps the cones narrow enough for Gauss-Legendre.
@@ -251,8 +253,8 @@ def _cut(cone: np.ndarray, normal: np.ndarray) -> Iterator[np.ndarray]:
 
 @cache
 def _simplex_rule(dimension: int, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Barycentric nodes (p, d) and weights of the unit simplex of d corners: Gauss-Legendre in collapsed axes."""
-    nodes, weights = gauss_legendre(order)
+    """Barycentric nodes (p, d) and weights of the unit simplex of d corners: Gauss-Legendre in collapsed
+    axes.""" nodes, weights = gauss_legendre(order)
     t, w = (nodes + 1) / 2, weights / 2
     points, total = np.ones((1, 1)), np.ones(1)
     for corner in range(1, dimension):
