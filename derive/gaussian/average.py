@@ -19,6 +19,9 @@ from derive.gaussian.unevaluated import GaussianAverage
 NEGATIVE_EIGENVALUE = 1e-10
 """Covariances are accepted down to an eigenvalue of minus this times their trace."""
 
+ROUNDING = Rational(1, 2**49)
+"""Conditional variances below this fraction of a variance are taken for rounding errors."""
+
 Covariance = Mapping[tuple[Symbol, Symbol], Expr]
 
 
@@ -57,6 +60,7 @@ class Average:
         """
         numbers = exact(covariance)
         check_covariance(numbers, [str(u) for u in self.fields])
+        numbers = semidefinite(numbers)
         mapping = {
             (u, z): numbers[a, b] for a, u in enumerate(self.fields) for b, z in enumerate(self.fields)
         }
@@ -137,4 +141,30 @@ def check_covariance(matrix: Matrix, names: Sequence[str]) -> None:
         )
 
 
-__all__ = ["Average", "AverageDoesNotExist", "average", "check_covariance", "exact", "generic_covariance"]
+def semidefinite(matrix: Matrix, negligible: Rational = ROUNDING) -> Matrix:
+    """A matrix of rationals as it is, or exactly singular where it is singular up to rounding.
+
+    Rounded entries of coinciding or collinear fields leave conditional variances of 1e-17, or of -1e-17,
+    whose root is imaginary.  Conditional variances below ``negligible`` times the variance become zero.
+    """
+    if not all(entry.is_Rational for entry in matrix):
+        return matrix
+    rest, kept = matrix, Matrix.zeros(*matrix.shape)
+    while True:
+        pivots = [k for k in range(matrix.rows) if rest[k, k] > negligible * matrix[k, k]]
+        if not pivots:
+            return matrix if rest.is_zero_matrix else kept
+        pivot = max(pivots, key=lambda k: rest[k, k] / matrix[k, k])
+        step = rest[:, pivot] * rest[pivot, :] / rest[pivot, pivot]
+        rest, kept = rest - step, kept + step
+
+
+__all__ = [
+    "Average",
+    "AverageDoesNotExist",
+    "average",
+    "check_covariance",
+    "exact",
+    "generic_covariance",
+    "semidefinite",
+]

@@ -187,7 +187,7 @@ def _term(product: Expr, fields: frozenset[Symbol]) -> Term | None:
             gaussian += factor.args[0]
         elif factor.has(DiracDelta) and not (whole and form is not None and isinstance(base, DiracDelta)):
             raise DerivationError(
-                f"cannot average {factor}: the argument of a delta must be a linear form in the fields, without a shift"
+                f"cannot average {factor}: the argument of a delta must be a sum of fields, without a shift"
             )
         elif not whole or form is None:
             other.append(factor)
