@@ -18,10 +18,10 @@ from typing import Any
 import mpmath
 from sympy import Expr, Rational
 
+from derive.closing import close_averages
 from derive.equation import Equation, LedgerEntry, Verdict
 from derive.errors import DerivationError
 from derive.evaluate import evaluate
-from derive.online import close_averages
 
 DIGITS = 50
 AGREEMENT = mpmath.mpf(10) ** -45

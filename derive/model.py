@@ -28,8 +28,8 @@ from derive.symbols import (
 
 NORMALIZATIONS = ("none", "batch", "batch-without-radial", "weight")
 
-unit = Symbol("i", integer=True, positive=True)
-teacher_unit = Symbol("n", integer=True, positive=True)
+unit = Symbol("k", integer=True, positive=True)
+teacher_unit = Symbol("m", integer=True, positive=True)
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ class Model:
 
 
 def student_sum(summand: Expr) -> Expr:
-    """The sum over the student's hidden units i = 1..K of a summand in x[i], g[i], w[i], Q[i,i]."""
+    """The sum over the student's hidden units of a summand in x[unit], g[unit], w[unit], Q[unit, unit]."""
     return Sum(summand, (unit, 1, K))
 
 
 def teacher_sum(summand: Expr) -> Expr:
-    """The sum over the teacher's hidden units n = 1..M of a summand in y[n], v[n]."""
+    """The sum over the teacher's hidden units of a summand in y[teacher_unit], v[teacher_unit]."""
     return Sum(summand, (teacher_unit, 1, M))
 
 

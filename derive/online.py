@@ -13,84 +13,24 @@ with xi.xi / N -> tau and averaged over the fields, gives the flow of Q, R, g, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 
-from sympy import (
-    Add,
-    Derivative,
-    DiracDelta,
-    Dummy,
-    Expr,
-    Function,
-    Indexed,
-    IndexedBase,
-    Mul,
-    Poly,
-    S,
-    Sum,
-    Symbol,
-    factorial2,
-)
+from sympy import Add, Derivative, Expr, Indexed, IndexedBase, S, Symbol
 
-from derive.equation import Equation
+from derive.closing import Naming, close_averages, shape
+from derive.equation import Equation, Step
 from derive.errors import DerivationError
-from derive.gaussian.average import Average, average, generic_covariance
+from derive.fields import expectation, i, j, n, overlap
 from derive.gaussian.unevaluated import GaussianAverage
-from derive.indexed import Summand, derivative, index_symbol, summands, tidy
+from derive.gradient import finite_batch, gradient_amplitude, regular_part, span_gradient
+from derive.indexed import derivative
 from derive.model import Model
-from derive.symbols import (
-    K,
-    M,
-    N,
-    Q,
-    R,
-    T,
-    batch,
-    eta,
-    eta_g,
-    eta_w,
-    g,
-    label_noise,
-    noise,
-    tau,
-    v,
-    w,
-    x,
-    y,
-)
+from derive.symbols import K, M, Q, R, T, batch, eta, eta_g, eta_w, g, noise, tau, v, w, x, y
 
 time = Symbol("t", real=True)
-i, j = index_symbol("i"), index_symbol("j")
-n = index_symbol("n")
 SOURCE = "derived from the sample loss"
-
-
-class Naming:
-    """Names for the covariances of normalized preactivations, as papers write Q' and R'.
-
-    Q'[i, j] is the covariance of two preactivations of the student, R'[i, n] of one with the teacher's.
-    """
-
-    def __init__(self) -> None:
-        self.definitions: dict[IndexedBase, tuple[tuple[Symbol, ...], Expr]] = {}
-
-    def __call__(self, covariance: Expr) -> Expr:
-        """The named form of a covariance, itself where it is an overlap already or has one index."""
-        atoms = covariance.atoms(Indexed)
-        crossed = sorted((a for a in atoms if len(set(a.indices)) == 2), key=str)
-        if len(crossed) != 1 or not atoms - set(crossed):
-            return covariance
-        (pair,) = crossed
-        name, own = {Q: ("Q'", (i, j)), R: ("R'", (i, n))}.get(pair.base, (None, ()))
-        if name is None:
-            return covariance
-        base = IndexedBase(name, real=True)
-        definition = covariance.xreplace(dict(zip(pair.indices, own, strict=True)))
-        if self.definitions.setdefault(base, (own, definition))[1] != definition:
-            return covariance
-        return base[pair.indices]
 
 
 @dataclass(frozen=True)
@@ -105,6 +45,18 @@ class StateVariable:
     averages: Expr
     """The rate with its Gaussian averages left as they stand."""
     naming: Naming = field(repr=False)
+    origin: tuple[Step, ...] = field(default=(), repr=False)
+    """How the averages came about: loss, gradient, update."""
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The derivation: from the sample loss to inert averages, then each shape of average by its rules."""
+        shapes = {shape(a) for a in sorted(self.averages.atoms(GaussianAverage), key=str)}
+        closings = (
+            Step(", ".join(s.rules), GaussianAverage(s.argument, s.fields, s.covariance), s.expression)
+            for s in sorted(shapes, key=lambda s: str(s.argument))
+        )
+        return (*self.origin, *closings)
 
     @cached_property
     def rate(self) -> Expr:
@@ -124,6 +76,7 @@ class StateVariable:
             right=self.rate,
             meaning=MEANING,
             source=SOURCE,
+            steps=self.steps,
         )
 
 
@@ -176,7 +129,7 @@ class Flow:
     @cached_property
     def finite_batch(self) -> Expr:
         """d Q_ij / dt from the pairs u != v of one batch, eta^2 (1 - 1/b)/N <gradient_i>.<gradient_j>."""
-        return close_averages(_finite_batch(self.model))
+        return close_averages(finite_batch(self.model))
 
     def _repr_latex_(self) -> str:
         from derive.latex import latex
@@ -206,7 +159,7 @@ def derive_flow(model: Model) -> Flow:
     its sums over units.
     """
     amplitude = gradient_amplitude(model)
-    along = _overlap_gradient(model)
+    along = span_gradient(model)
 
     # J_i . dJ_j: the gradient's overlap with another weight vector.
     student = amplitude(i) * x[j] + along(i, lambda k: overlap(Q, k, j), lambda m: R[j, m])
@@ -215,18 +168,30 @@ def derive_flow(model: Model) -> Flow:
 
     drift = -eta * (expectation(student) + expectation(mirrored))
     diffusion = eta**2 * tau / batch * expectation(amplitude(i) * amplitude(j))
-    naming = Naming()
-    state = [
-        StateVariable("Q", Q, (i, j), (K, K), True, drift + diffusion, naming),
-        StateVariable("R", R, (i, n), (K, M), False, -eta * expectation(teacher), naming),
+    rates: list[tuple[IndexedBase, tuple[Symbol, ...], Expr]] = [
+        (Q, (i, j), drift + diffusion),
+        (R, (i, n), -eta * expectation(teacher)),
     ]
     whole = model.loss + model.penalty
-    if model.uses(g):
-        rate = -eta_g * expectation(regular_part(derivative(whole, g, (i,))))
-        state.append(StateVariable("g", g, (i,), (K,), False, rate, naming))
-    if model.uses(w):
-        rate = -eta_w * expectation(derivative(whole, w, (i,)))
-        state.append(StateVariable("w", w, (i,), (K,), False, rate, naming))
+    for base, rate in ((g, eta_g), (w, eta_w)):
+        if model.uses(base):
+            slope = regular_part(derivative(whole, base, (i,)))
+            rates.append((base, (i,), -rate * expectation(slope)))
+    naming = Naming()
+    gradient = _gradient_steps(model, amplitude(i))
+    state = [
+        StateVariable(
+            name=str(base.label),
+            base=base,
+            indices=indices,
+            sizes=tuple(M if index == n else K for index in indices),
+            symmetric=base == Q,
+            averages=averages,
+            naming=naming,
+            origin=(*gradient, Step("update, averaged", Derivative(base[indices], time), averages)),
+        )
+        for base, indices, averages in rates
+    ]
     error = expectation(model.loss.xreplace({noise: S.Zero}))
     used = Add(*(s.averages for s in state)) + error
     bases = {a.base for a in used.atoms(Indexed)}
@@ -240,199 +205,19 @@ def derive_flow(model: Model) -> Flow:
     return Flow(model, tuple(state), constants, parameters, error, naming, drift, diffusion)
 
 
-def gradient_amplitude(model: Model) -> Callable[[Symbol], Expr]:
-    """A_i = d loss / d x_i as a function of the index."""
-    template = regular_part(derivative(model.loss, x, (i,)))
-    if template.has(DiracDelta):
-        raise DerivationError(
-            f"the loss of {model.name} jumps in a preactivation: it has no gradient to descend"
-        )
-    return lambda index: template.xreplace({i: index})
-
-
-def regular_part(expression: Expr) -> Expr:
-    """Drop u delta(u) = 0, which differentiating a kink such as u step(u) leaves behind."""
-
-    def vanishes(product: Expr) -> bool:
-        deltas = [f for f in product.args if isinstance(f, DiracDelta)]
-        return any(
-            field in product.args for d in deltas for field in d.atoms(Indexed) if field.base in (x, y)
-        )
-
-    return expression.replace(lambda e: isinstance(e, Mul) and vanishes(e), lambda e: S.Zero)
-
-
-def _overlap_gradient(model: Model) -> Callable[..., Expr]:
-    """The part of the gradient in the span of the weight vectors, dotted with some vector.
-
-    The vector is given by its overlaps: ``onto_student(k)`` with J_k and ``onto_teacher(m)`` with B_m.
-    """
-    loss = model.penalty + (model.loss if model.radial else S.Zero)
-    k, m = index_symbol("k0"), index_symbol("m0")
-    own, pair, cross = (
-        regular_part(derivative(loss, base, indices))
-        for base, indices in ((Q, (i, i)), (Q, (i, k)), (R, (i, m)))
-    )
-
-    def along(
-        index: Symbol, onto_student: Callable[[Symbol], Expr], onto_teacher: Callable[[Symbol], Expr]
-    ) -> Expr:
-        at = {i: index}
-        total = 2 * own.xreplace(at) * onto_student(index)
-        if pair != 0:
-            total += Sum(pair.xreplace(at) * onto_student(k), (k, 1, K))
-        if cross != 0:
-            total += Sum(cross.xreplace(at) * onto_teacher(m), (m, 1, M))
-        return total
-
-    return along
-
-
-def expectation(expression: Expr) -> Expr:
-    """Average over fields and label noise, unit by unit: sums of coefficients times Gaussian averages."""
-    return Add(*(_expected(s) for s in summands(expression)))
-
-
-def _expected(s: Summand) -> Expr:
-    s = tidy(s, taken=(i, j, n))
-    body = s.body
-    if body.has(noise):
-        moments = Poly(body, noise)
-        body = Add(*(c * label_noise**k * factorial2(k - 1) for (k,), c in moments.terms() if k % 2 == 0))
-    return Summand(s.limits, average_of_fields(body)).total() if body != 0 else S.Zero
-
-
-def average_of_fields(product: Expr) -> Expr:
-    """<product> over the fields x[i], y[n] in it, as coefficient times one inert average."""
-    atoms = sorted((a for a in product.atoms(Indexed) if a.base in (x, y)), key=str)
-    if not atoms:
-        return product
-    coefficient, inside = product.as_independent(*atoms, as_Add=False)
-    fields: dict[Symbol, tuple[Indexed, Expr]] = {}  # field symbol -> (base field, scale)
-    for atom in atoms:
-        scale = _preactivation_scale(inside, atom)
-        plain = Symbol(f"{atom.base.label}_{atom.indices[0]}", real=True)
-        hidden = plain if scale == 1 else Symbol(f"h_{atom.indices[0]}", real=True)
-        factors = []
-        for factor in Mul.make_args(inside):
-            monomial = factor.as_base_exp()[0] == atom
-            symbol, size = (plain, S.One) if monomial else (hidden, scale)
-            if factor.has(atom):
-                fields[symbol] = (atom, size)
-                factor = factor.xreplace({atom: symbol / size})
-            factors.append(factor)
-        inside = Mul(*factors)
-    constant, inside = inside.as_independent(*fields, as_Add=False)
-    symbols = sorted(fields, key=str)
-    covariance = [
-        [fields[a][1] * fields[b][1] * field_covariance(fields[a][0], fields[b][0]) for b in symbols]
-        for a in symbols
+def _gradient_steps(model: Model, amplitude: Expr) -> tuple[Step, ...]:
+    epsilon = Symbol("epsilon")
+    steps = [
+        Step("sample loss", epsilon, model.loss, model.name),
+        Step("chain rule", Derivative(epsilon, x[i]), amplitude, "the gradient along the input"),
     ]
-    return coefficient * constant * GaussianAverage(inside, symbols, covariance)
-
-
-def _preactivation_scale(expression: Expr, atom: Indexed) -> Expr:
-    """The common symbolic factor of a field inside the functions of an expression, 1 if there is none."""
-    scales = set()
-    for function in expression.atoms(Function):
-        if function.has(atom) and not function.args[0].has(Function):
-            polynomial = Poly(function.args[0], atom)
-            degree = polynomial.degree()
-            leading = polynomial.coeff_monomial(atom**degree).as_coeff_Mul()[1]
-            pieces = (factor.as_base_exp() for factor in Mul.make_args(leading))
-            scales.add(Mul(*(base ** (power / degree) for base, power in pieces if not base.is_number)))
-    return scales.pop() if len(scales) == 1 else S.One
-
-
-def field_covariance(a: Indexed, b: Indexed) -> Expr:
-    """<x_i x_j> = tau Q_ij, <x_i y_n> = tau R_in, <y_n y_m> = tau T_nm."""
-    (p,), (q,) = a.indices, b.indices
-    if a.base == b.base:
-        return tau * overlap(Q if a.base == x else T, p, q)
-    return tau * (R[p, q] if a.base == x else R[q, p])
-
-
-def overlap(base: IndexedBase, p: Symbol, q: Symbol) -> Expr:
-    """An entry of a symmetric overlap matrix, free indices first, so that equal entries are one symbol."""
-    return base[tuple(sorted((p, q), key=lambda index: (index not in (i, j, n), str(index))))]
-
-
-def close_averages(expression: Expr, naming: Callable[[Expr], Expr] = lambda covariance: covariance) -> Expr:
-    """Replace every inert average by its closed form, where the rules reach."""
-    return expression.xreplace({a: closed_form(a, naming) for a in expression.atoms(GaussianAverage)})
-
-
-def closed_form(inert: GaussianAverage, naming: Callable[[Expr], Expr]) -> Expr:
-    """The closed form of an inert average, derived once per shape and then specialized."""
-    names = [Symbol(f"u{k}", real=True) for k in range(len(inert.fields))]
-    template = _template(inert.expression.xreplace(dict(zip(inert.fields, names, strict=True))), tuple(names))
-    generic = generic_covariance(names)
-    values = {
-        generic[a, b]: naming(inert.covariance[p, q])
-        for p, a in enumerate(names)
-        for q, b in enumerate(names)
-    }
-    return template.expression.xreplace(values)
-
-
-@cache
-def _template(expression: Expr, names: tuple[Symbol, ...]) -> Average:
-    return average(expression, generic_covariance(names))
-
-
-def _finite_batch(model: Model) -> Expr:
-    """eta^2 (1 - 1/b)/N <gradient_i>.<gradient_j>, the pairs of different samples in a batch.
-
-    Stein's lemma gives the mean gradient in the span of the weight vectors,
-    <A_i xi> = tau (sum_k <dA_i/dx_k> J_k + sum_m <dA_i/dy_m> B_m).
-    """
-    ours, theirs = mean_gradient(model, i, "1"), mean_gradient(model, j, "2")
-
-    def product(a: tuple[str, Symbol], b: tuple[str, Symbol]) -> Expr:
-        if a[0] == b[0]:
-            return overlap(Q if a[0] == "J" else T, a[1], b[1])
-        return R[a[1], b[1]] if a[0] == "J" else R[b[1], a[1]]
-
-    total = Add(
-        *(
-            Sum(p.weight * q.weight * product(p.vector, q.vector), *p.limits, *q.limits)
-            if p.limits or q.limits
-            else p.weight * q.weight * product(p.vector, q.vector)
-            for p in ours
-            for q in theirs
+    if model.radial and (radial := derivative(model.loss, Q, (i, i))) != 0:
+        steps.append(
+            Step(
+                "chain rule",
+                Derivative(epsilon, Q[i, i]),
+                radial,
+                "half the gradient along the weight vector",
+            )
         )
-    )
-    return eta**2 * (1 - 1 / batch) / N * total
-
-
-@dataclass(frozen=True)
-class Component:
-    """``weight`` times the vector J or B of an index, summed over ``limits``."""
-
-    weight: Expr
-    vector: tuple[str, Symbol]
-    limits: tuple[tuple[Symbol, int, Symbol], ...] = ()
-
-
-def mean_gradient(model: Model, index: Symbol, mark: str) -> list[Component]:
-    """The average gradient of the loss along J_index, as components on the weight vectors."""
-    amplitude = gradient_amplitude(model)(index)
-    k, m = index_symbol(f"k_{mark}"), index_symbol(f"m_{mark}")
-    sums = {s: Dummy() for s in amplitude.atoms(Sum)}
-    outer, back = amplitude.xreplace(sums), {d: s for s, d in sums.items()}
-    explicit = outer.diff(x[index]).xreplace(back)
-
-    def through_sums(base: IndexedBase, unit: Symbol) -> Expr:
-        return Add(*(outer.diff(d).xreplace(back) * derivative(s, base, (unit,)) for s, d in sums.items()))
-
-    loss = model.penalty + (model.loss if model.radial else S.Zero)
-    at = {i: index}
-    own = 2 * derivative(loss, Q, (i, i)).xreplace(at)
-    pair = derivative(loss, Q, (i, k)).xreplace(at)
-    cross = derivative(loss, R, (i, m)).xreplace(at)
-    components = [
-        Component(expectation(tau * explicit + own), ("J", index)),
-        Component(expectation(tau * through_sums(x, k) + pair), ("J", k), ((k, 1, K),)),
-        Component(expectation(tau * through_sums(y, m) + cross), ("B", m), ((m, 1, M),)),
-    ]
-    return [c for c in components if c.weight != 0]
+    return tuple(steps)

@@ -14,24 +14,18 @@ import mpmath
 from sympy import Derivative, Expr, Function, Integer, S, Sum, Symbol, asin, pi, sqrt
 
 from derive.activation import Activation, activation, u
+from derive.closing import close_averages
 from derive.equation import Equation, LedgerEntry, Verdict
 from derive.evaluate import evaluate
+from derive.fields import average_of_fields, field_covariance, i, j, n
+from derive.gradient import gradient_amplitude
 from derive.indexed import derivative, index_symbol
 from derive.ledger import Condition, Point, compare, judge, judge_equation, random_point
 from derive.model import committee
-from derive.online import (
-    Flow,
-    average_of_fields,
-    close_averages,
-    derive_flow,
-    field_covariance,
-    gradient_amplitude,
-    time,
-)
+from derive.online import Flow, derive_flow, time
 from derive.symbols import K, M, Q, R, T, batch, eta, g, tau, v, w, x, y
 
 PAPER = "takagi2020"
-i, j, n = index_symbol("i"), index_symbol("j"), index_symbol("n")
 p, q = index_symbol("p"), index_symbol("q")
 sigma = sqrt(tau)
 
