@@ -11,12 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+import mpmath
 from sympy import Basic, Equality, Expr, Number, srepr
 
 from derive.errors import DerivationError
 
 VerdictKind = Literal["confirmed", "misprint", "conditional", "refuted", "definition", "open"]
 VERDICTS: tuple[VerdictKind, ...] = get_args(VerdictKind)
+
+DIGITS = 50
+"""Of high-precision numbers as text."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,8 @@ def plain(value: Any) -> Any:
     """``value`` in what JSON can hold: expressions as LaTeX and srepr, numbers that are exact as text."""
     if isinstance(value, Number):
         return str(value)
+    if isinstance(value, mpmath.mpf):
+        return mpmath.nstr(value, DIGITS)
     if isinstance(value, Basic):
         from derive.latex import latex
 

@@ -6,8 +6,9 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sympy import Expr
 
@@ -18,7 +19,7 @@ from derive.latex.words import escape
 
 PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
 \usepackage[margin=2.5cm]{geometry}
-\usepackage{amsmath,amssymb,graphicx,longtable}
+\usepackage{amsmath,amssymb,array,graphicx,longtable}
 \allowdisplaybreaks
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{0.6em}
@@ -134,9 +135,16 @@ def _entry(entry: LedgerEntry) -> str:
     if entry.derived is not None:
         parts += ["\\textbf{Derived}\n", _equation(entry.derived, heading=False)]
     if verdict.counterexample:
-        point = (f"{key} = {value}" for key, value in verdict.counterexample.items())
-        parts.append(f"They differ at {escape('; '.join(point))}.\n")
+        parts.append(f"They differ at {escape(_listed(verdict.counterexample))}.\n")
     return "\n".join(parts)
+
+
+def _listed(values: Mapping[Any, Any]) -> str:
+    """Nested values as words: K = 2, Q = [[1, 0], [0, 1]]."""
+    pieces = (
+        _listed(value) if isinstance(value, Mapping) else f"{key} = {value}" for key, value in values.items()
+    )
+    return ", ".join(pieces)
 
 
 def _step(step: Step, room: float) -> Layout:

@@ -190,6 +190,6 @@ def _rank(factor: Expr) -> tuple[int, str]:
 
 def _stands_behind(factor: Expr, printer: Printer) -> bool:
     base = factor.as_base_exp()[0]
-    if isinstance(base, Sum | Product | GaussianAverage):
+    if isinstance(base, Sum | Product | GaussianAverage) or (base.is_Add and base.has(Sum)):
         return True
     return bool(base.is_Function) and r"\frac" in printer._print(factor)

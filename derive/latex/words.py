@@ -1,6 +1,7 @@
 """Words with formulas in them, as meanings, statements and notes are written.
 
-In such text ``$...$`` is LaTeX mathematics and a single letter with an index, Q_ij, is a formula too.
+In such text ``$...$`` is LaTeX mathematics; so are letters with an index or a power and the names of Greek
+letters (Q_ij, g_i^2, tau, eta^2), and sqrt( and << become signs.
 """
 
 from __future__ import annotations
@@ -9,7 +10,12 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-FORMULA = re.compile(r"\$([^$]+)\$|(?<![\w-])([A-Za-z])_([A-Za-z0-9]{1,3})(?![\w-])")
+GREEK = "alpha|beta|gamma|epsilon|zeta|eta|kappa|lambda|rho|sigma|tau|phi"
+FORMULA = re.compile(
+    r"\$([^$]+)\$"
+    rf"|(?<![\w-])(?:({GREEK})|([A-Za-z])(?=_|\^\d))(?:_([A-Za-z0-9]{{1,3}}))?(?:\^(\d))?(?![\w-])"
+)
+SIGNS = {"sqrt(": "√(", " << ": " ≪ ", " >> ": " ≫ ", " <= ": " ≤ ", " >= ": " ≥ "}
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_\allowbreak{}",
@@ -18,7 +24,7 @@ SPECIAL = {
     "·": r"$\cdot$", "≤": r"$\leq$", "≥": r"$\geq$", "≠": r"$\neq$", "≈": r"$\approx$", "→": r"$\to$",
     "∞": r"$\infty$", "√": r"$\surd$", "∝": r"$\propto$", "⟨": r"$\langle$", "⟩": r"$\rangle$", "−": "$-$",
     "–": "--", "—": "---", "…": r"\dots{}", "‘": "`", "’": "'", "“": "``", "”": "''", "∂": r"$\partial$",
-    "∈": r"$\in$",
+    "∈": r"$\in$", "≪": r"$\ll$", "≫": r"$\gg$",
 }  # fmt: skip
 
 
@@ -27,11 +33,22 @@ def parts(text: str) -> Iterator[tuple[bool, str]]:
     end = 0
     for match in FORMULA.finditer(text):
         if match.start() > end:
-            yield False, text[end : match.start()]
-        yield True, match[1] if match[1] is not None else f"{match[2]}_{{{match[3]}}}"
+            yield False, _signs(text[end : match.start()])
+        yield True, match[1] if match[1] is not None else _letter(*match.groups()[1:])
         end = match.end()
     if end < len(text):
-        yield False, text[end:]
+        yield False, _signs(text[end:])
+
+
+def _letter(greek: str | None, latin: str | None, index: str | None, power: str | None) -> str:
+    letter = rf"\{greek}" if greek else str(latin)
+    return letter + (f"_{{{index}}}" if index else "") + (f"^{{{power}}}" if power else "")
+
+
+def _signs(text: str) -> str:
+    for written, sign in SIGNS.items():
+        text = text.replace(written, sign)
+    return text
 
 
 def escape(text: str) -> str:
@@ -50,7 +67,8 @@ def _escape(text: str) -> str:
             out.append(_greek(name))
         else:
             out.append(unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?")
-    return re.sub(r"(?<=\w)([.-])(?=\w)", r"\1\\allowbreak{}", "".join(out))
+    broken = re.sub(r"(?<=\w)([.-])(?=\w)", r"\1\\allowbreak{}", "".join(out))
+    return re.sub(r"\d{10}(?=\d{5})", r"\g<0>\\allowbreak{}", broken)
 
 
 def _greek(name: str) -> str:

@@ -83,8 +83,8 @@ def theory_with_simulation(
     """Theory as a line; the simulation's mean as points with bars of ``sigmas`` standard errors, or a band.
 
     ``times``, ``theory``: shape (points,).  ``mean``, ``standard_error``: shape (points,) at
-    ``simulated_at``, by default ``times``.  At most about ``marks`` points are drawn, evenly spaced along the axis as it is
-    scaled; a band shows all.
+    ``simulated_at``, by default ``times``.  At most about ``marks`` points are drawn, evenly spaced along the
+    axis as it is scaled; a band shows all.
     """
     with house_style():
         (line,) = ax.plot(times, theory, color=colour, label=label or None, zorder=2)

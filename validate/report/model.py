@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from derive.equation import VERDICTS, Equation, LedgerEntry, VerdictKind
+from derive.ledger import with_evidence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -142,26 +143,43 @@ class Report:
         """Whether no check of ours failed."""
         return all(check.passed is not False for check in self.checks)
 
+    def evidence(self) -> dict[str, dict[str, Any]]:
+        """What was measured on every claim, in the form that ``derive.ledger.with_evidence`` merges."""
+        return {
+            finding.claim: {
+                "says": finding.says,
+                "verdict": finding.verdict,
+                "reason": finding.answer,
+                "evidence": finding.evidence,
+                "experiment": experiment.name,
+            }
+            for experiment in self.experiments
+            for finding in experiment.findings
+        }
+
+    def judged(self) -> tuple[LedgerEntry, ...]:
+        """The ledger, with what the experiments measured merged into it."""
+        measured = self.evidence()
+        return tuple(with_evidence(entry, measured) for entry in self.ledger)
+
     def verdicts(self) -> tuple[Row, ...]:
-        """The verdict table: the ledger in its order, open claims replaced by what was measured on them."""
-        measured = {f.claim: (f, e.name) for e in self.experiments for f in e.findings}
+        """The verdict table: the ledger in its order, then findings on claims that it does not hold."""
+        measured = self.evidence()
         table = []
-        for entry in self.ledger:
-            if entry.name in measured and entry.verdict.kind == "open":
-                table.append(_measured(*measured.pop(entry.name)))
-            else:
-                measured.pop(entry.name, None)
-                verdict = entry.verdict
-                table.append(
-                    Row(entry.name, entry.statement, verdict.kind, verdict.reason, anchor(entry.name))
-                )
-        return (*table, *(_measured(*found) for found in measured.values()))
+        for before, entry in zip(self.ledger, self.judged(), strict=True):
+            found = measured.pop(entry.name, None)
+            open_before = found is not None and before.verdict.kind == "open"
+            where = found["experiment"] if found is not None and open_before else entry.name
+            table.append(
+                Row(entry.name, entry.statement, entry.verdict.kind, entry.verdict.reason, anchor(where))
+            )
+        rest = measured.items()
+        return (
+            *table,
+            *(Row(name, f["says"], f["verdict"], f["reason"], anchor(f["experiment"])) for name, f in rest),
+        )
 
 
 def anchor(name: str) -> str:
     """The name of a section as an HTML id."""
     return "".join(c if c.isalnum() else "-" for c in name)
-
-
-def _measured(finding: Finding, experiment: str) -> Row:
-    return Row(finding.claim, finding.says, finding.verdict, finding.answer, anchor(experiment))

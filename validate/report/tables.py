@@ -19,16 +19,22 @@ def verdicts_csv(report: Report) -> str:
 
 
 def verdicts_tex(report: Report) -> str:
-    """The verdict table as a ``longtable``, to be included in a paper."""
+    """The verdict table as a ``longtable``, to be included in a paper; it needs array and longtable."""
     lines = [
-        r"\begin{longtable}{@{}p{0.2\textwidth}p{0.3\textwidth}p{0.12\textwidth}p{0.27\textwidth}@{}}",
-        r"\textbf{Name} & \textbf{Claim} & \textbf{Verdict} & \textbf{Reason} \\ \hline \endhead",
+        _columns(0.2, 0.3, 0.12, 0.27),
+        r"\textbf{Name} & \textbf{Claim} & \textbf{Verdict} & \textbf{Reason} \\ \hline"
+        r" \noalign{\vskip 4pt} \endhead",
     ]
     lines += [
         rf"{escape(row.name)} & {escape(row.says)} & {row.verdict} & {escape(row.reason)} \\[0.4em]"
         for row in report.verdicts()
     ]
     return "\n".join([*lines, r"\end{longtable}", ""])
+
+
+def _columns(*widths: float) -> str:
+    columns = (rf">{{\raggedright\arraybackslash}}p{{{width}\textwidth}}" for width in widths)
+    return rf"\begin{{longtable}}{{@{{}}{''.join(columns)}@{{}}}}"
 
 
 def report_tex(report: Report) -> str:
@@ -42,7 +48,7 @@ def report_tex(report: Report) -> str:
         before.append(_experiment(experiment))
     if report.ledger:
         before.append(r"\section*{Equations}")
-    return document(report.ledger, report.title, before="\n".join(before))
+    return document(report.judged(), report.title, before="\n".join(before))
 
 
 def _experiment(experiment: ExperimentResult) -> str:
@@ -57,10 +63,10 @@ def _experiment(experiment: ExperimentResult) -> str:
             r"{\small " + escape(picture.caption) + "}\n"
         )
     if experiment.checks:
+        parts.append("{\\small" + _columns(0.3, 0.18, 0.2, 0.2))
         parts.append(
-            r"{\small\begin{longtable}{@{}p{0.3\textwidth}p{0.18\textwidth}p{0.2\textwidth}p{0.2\textwidth}@{}}"
-            "\n"
-            + r"\textbf{Check} & \textbf{Predicted} & \textbf{Measured} & \textbf{Outcome} \\ \hline \endhead"
+            r"\textbf{Check} & \textbf{Predicted} & \textbf{Measured} & \textbf{Outcome} \\ \hline"
+            r" \noalign{\vskip 4pt} \endhead"
         )
         parts += [
             " & ".join(

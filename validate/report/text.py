@@ -21,9 +21,12 @@ def number(value: Any, error: Any = None) -> str:
     error = to_plain(plain(error))
     if isinstance(value, list):
         errors = error if isinstance(error, list) else [error] * len(value)
-        pieces = [number(v, e) for v, e in zip(value, errors, strict=True)]
+        pieces = [
+            f"[{number(v, e)}]" if isinstance(v, list) else number(v, e)
+            for v, e in zip(value, errors, strict=True)
+        ]
         shown = pieces if len(pieces) <= MANY else [*pieces[:3], "…", pieces[-1]]
-        return ", ".join(shown)
+        return ", ".join(shown) or "none"
     if isinstance(value, Mapping):
         return "; ".join(f"{key} {number(item)}" for key, item in value.items())
     if isinstance(value, bool):

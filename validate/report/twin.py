@@ -27,12 +27,8 @@ def twin(report: Report) -> dict[str, Any]:
         "passed": report.passed,
         "answers": dict(report.answers),
         "verdicts": [asdict(row) for row in report.verdicts()],
-        "evidence": {
-            finding.claim: {**_finding(finding), "experiment": experiment.name}
-            for experiment in report.experiments
-            for finding in experiment.findings
-        },
-        "ledger": [entry.to_json() for entry in report.ledger],
+        "evidence": values(report.evidence()),
+        "ledger": [entry.to_json() for entry in report.judged()],
         "experiments": [_experiment(experiment) for experiment in report.experiments],
         "environment": values(report.environment),
     }
