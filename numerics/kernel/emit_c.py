@@ -49,6 +49,7 @@ def emit(program: Program) -> CSource:
             tables.append(tuple(tuple(loop.size for loop in t.loops) for t in emitter.tables))
         parts.append(_loops(program, target))
     parts += [_entry(program, group, schedule) for group in program.groups for schedule in ("units", "sets")]
+    parts += [_blocks(program, group) for group in program.groups]
     return CSource("\n\n".join(parts) + "\n", tuple(tables), domains)
 
 
@@ -125,6 +126,20 @@ static __attribute__((noinline)) void all_{target.name}_sets(const struct kernel
 def _entry(program: Program, group: str, schedule: str) -> str:
     calls = [f"    all_{t.name}_{schedule}(k);" for t in program.group(group)]
     return "\n".join([f"void {group}_{schedule}(const struct kernel *k)", "{", *calls, "}"])
+
+
+def _blocks(program: Program, group: str) -> str:
+    """A loop over blocks of LANES sets, one behind the other in every array."""
+    steps = []
+    for name, axes in program.shapes.items():
+        steps.append((name, " * ".join(a if a.isdigit() else f"k.size_{a}" for a in axes) or "1"))
+    steps += [(f"{name}_", "1") for name in program.scalars]
+    temporary = {t.name for t in program.temporaries}
+    advance = [f"        if (k.{name}) k.{name} += {length} * MAX_LANES;" for name, length in steps
+               if name not in temporary]
+    return "\n".join([f"void {group}_blocks(const struct kernel *first, long blocks)", "{",
+                      "    struct kernel k = *first;", "    for (long block = 0; block < blocks; ++block) {",
+                      f"        {group}_sets(&k);", *advance, "    }", "}"])
 
 
 def _domain_number(program: Program, target: Target) -> int:

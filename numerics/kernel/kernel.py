@@ -18,7 +18,7 @@ BACKENDS = ("auto", "numpy", "cupy", "c", "cuda")
 class _Runner(Protocol):
     source: str
 
-    def __call__(self, inputs: Inputs) -> dict[str, Any]: ...
+    def __call__(self, inputs: Inputs, groups: Sequence[str]) -> dict[str, Any]: ...
 
 
 class Kernel:
@@ -37,10 +37,14 @@ class Kernel:
         """The generated source, with the outputs and the operation counts in its header."""
         return self._run.source
 
-    def __call__(self, inputs: Mapping[str, Any], sizes: Mapping[str, int] | None = None) -> dict[str, Any]:
-        """Evaluate at ``inputs`` (arrays and scalars by name); sizes follow from the arrays where they can."""
+    def __call__(self, inputs: Mapping[str, Any], sizes: Mapping[str, int] | None = None,
+                 groups: Sequence[str] | None = None) -> dict[str, Any]:
+        """Evaluate at ``inputs`` (arrays and scalars by name); sizes follow from the arrays where they can.
+
+        ``groups`` restricts the outputs to some of the program's groups.
+        """
         checked = check_inputs(self.program, inputs, sizes, self.xp)
-        results = self._run(checked)
+        results = self._run(checked, self.program.groups if groups is None else groups)
         return results if checked.batched else {name: value[0] for name, value in results.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -30,12 +30,15 @@ class ArrayKernel:
         self._call = [scope[f.name] for f in self.functions]
         self._plans: dict[tuple[tuple[str, int], ...], list[_Plan]] = {}
 
-    def __call__(self, inputs: Inputs) -> dict[str, Any]:
-        """The outputs as (sets, *shape) arrays."""
+    def __call__(self, inputs: Inputs, groups: Sequence[str]) -> dict[str, Any]:
+        """The outputs of some groups as (sets, *shape) arrays."""
+        wanted = {t.name for g in groups for t in self.program.group(g)}
         xp, sizes = self.xp, inputs.sizes
         arrays = dict(inputs.arrays)
         for function, call, plan in zip(self.functions, self._call, self._plan(sizes), strict=True):
             target = function.target
+            if target.name not in wanted:
+                continue
             out = xp.empty((inputs.batch, prod(shape_of(target.sizes, sizes))))
             for first in range(0, inputs.batch, plan.sets):
                 sets = slice(first, min(first + plan.sets, inputs.batch))
@@ -47,7 +50,7 @@ class ArrayKernel:
                     for positions in plan.scatter:
                         out[sets, positions[lanes]] = flat
             arrays[target.name] = out
-        names = [o.name for o in self.program.outputs]
+        names = [o.name for o in self.program.outputs if o.group in groups]
         return {n: arrays[n].reshape(inputs.batch, *shape_of(self.program.shapes[n], sizes)) for n in names}
 
     def _plan(self, sizes: Mapping[str, int]) -> list[_Plan]:

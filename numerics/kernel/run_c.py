@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from typing import Any
@@ -17,6 +17,8 @@ from numerics.kernel.program import Program
 from numerics.runtime.compiler import compile_shared
 
 LANES = emit_c.LANES
+CHUNK = 256 * LANES
+"""Parameter sets packed at a time by one thread."""
 
 
 def thread_count() -> int:
@@ -35,47 +37,50 @@ class CKernel:
         self._library = compile_shared(self.source, "kernel")
         self._structure = kernel_structure(program, self._emitted)
 
-    def __call__(self, inputs: Inputs) -> dict[str, Any]:
-        """The outputs as (sets, *shape) arrays."""
-        shapes = {t.name: shape_of(t.sizes, inputs.sizes) for t in self.program.targets}
+    def __call__(self, inputs: Inputs, groups: Sequence[str]) -> dict[str, Any]:
+        """The outputs of some groups as (sets, *shape) arrays."""
+        wanted = {t.name: t for g in groups for t in self.program.group(g)}
+        shapes = {name: shape_of(t.sizes, inputs.sizes) for name, t in wanted.items()}
         out = {n: np.empty((inputs.batch, prod(shape))) for n, shape in shapes.items()}
         if inputs.batch == 1:
-            self._one(inputs, out)
+            self._one(inputs, out, groups)
         else:
-            blocks = range(0, inputs.batch, LANES)
-            threads = min(thread_count(), len(blocks))
+            starts = range(0, inputs.batch, CHUNK)
             # ctypes releases the interpreter lock inside a call, so threads do run side by side.
-            shares = np.array_split(np.asarray(blocks), threads)
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(lambda share: self._sets(inputs, out, share), shares))
-        names = [o.name for o in self.program.outputs]
+            with ThreadPoolExecutor(min(thread_count(), len(starts))) as pool:
+                list(pool.map(lambda first: self._sets(inputs, out, first, groups), starts))
+        names = [o.name for o in self.program.outputs if o.group in groups]
         return {n: out[n].reshape(inputs.batch, *shapes[n]) for n in names}
 
-    def _one(self, inputs: Inputs, out: Mapping[str, Any]) -> None:
-        bound = Binding(self.program, self._emitted, self._structure, inputs.sizes, 1)
+    def _one(self, inputs: Inputs, out: Mapping[str, Any], groups: Sequence[str]) -> None:
+        bound = Binding(self.program, self._emitted, self._structure, inputs.sizes)
         for name, values in {**inputs.arrays, **inputs.scalars}.items():
             bound.point(name, values)
         for name, values in out.items():
             bound.point(name, values)
-        for group in self.program.groups:
+        for group in groups:
             self._library[f"{group}_units"](ctypes.byref(bound.structure))
 
-    def _sets(self, inputs: Inputs, out: Mapping[str, Any], starts: Any) -> None:
-        bound = Binding(self.program, self._emitted, self._structure, inputs.sizes, LANES)
-        sources = {n: v.reshape(v.shape[0], -1) for n, v in {**inputs.arrays, **inputs.scalars}.items()}
-        packed = {n: np.empty((v.shape[1], LANES)) for n, v in sources.items()}
-        results = {n: np.empty((v.shape[1], LANES)) for n, v in out.items()}
-        for name, values in {**packed, **results}.items():
-            bound.point(name, values)
-        for first in starts:
-            sets = np.minimum(np.arange(first, first + LANES), inputs.batch - 1)
-            for name, values in sources.items():
-                packed[name][:] = values.T if values.shape[0] == 1 else values[sets].T
-            for group in self.program.groups:
-                self._library[f"{group}_sets"](ctypes.byref(bound.structure))
-            count = min(LANES, inputs.batch - first)
-            for name, values in results.items():
-                out[name][first:first + count] = values[:, :count].T
+    def _sets(self, inputs: Inputs, out: Mapping[str, Any], first: int, groups: Sequence[str]) -> None:
+        """A chunk of sets, packed into blocks of LANES side by side (the last block padded with its last set)."""
+        bound = Binding(self.program, self._emitted, self._structure, inputs.sizes)
+        count = min(CHUNK, inputs.batch - first)
+        blocks = -(-count // LANES)
+        sets = np.minimum(np.arange(first, first + blocks * LANES), inputs.batch - 1)
+        for name, values in {**inputs.arrays, **inputs.scalars}.items():
+            flat = values.reshape(values.shape[0], -1)
+            flat = np.broadcast_to(flat, (len(sets), flat.shape[1])) if len(flat) == 1 else flat[sets]
+            bound.point(name, np.ascontiguousarray(flat.reshape(blocks, LANES, -1).transpose(0, 2, 1)))
+        temporary = {t.name for t in self.program.temporaries}
+        results = {}
+        for name, values in out.items():
+            results[name] = np.empty((1 if name in temporary else blocks, values.shape[1], LANES))
+            bound.point(name, results[name])
+        for group in groups:
+            self._library[f"{group}_blocks"](ctypes.byref(bound.structure), ctypes.c_long(blocks))
+        for name in results.keys() - temporary:
+            unpacked = results[name].transpose(0, 2, 1).reshape(blocks * LANES, -1)
+            out[name][first:first + count] = unpacked[:count]
 
 
 def kernel_structure(program: Program, emitted: emit_c.CSource) -> type[ctypes.Structure]:
@@ -95,7 +100,7 @@ class Binding:
     """A structure filled for given sizes, with its scratch memory; keeps alive what it points to."""
 
     def __init__(self, program: Program, emitted: emit_c.CSource, structure: type[ctypes.Structure],
-                 sizes: dict[str, int], sets: int) -> None:
+                 sizes: dict[str, int]) -> None:
         self._scalars = set(program.scalars)
         self._alive: list[Any] = []
         self.structure = structure()
