@@ -72,6 +72,14 @@ def _whole(least: int) -> Callable[[str], int]:
     return read
 
 
+def _sizes(text: str) -> list[int]:
+    """Numbers of inputs, as 100,300,1000: at least two different ones, for the limit of infinite N."""
+    sizes = sorted({_whole(1)(word) for word in text.split(",")})
+    if len(sizes) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not at least two different sizes, as 100,300,1000")
+    return sizes
+
+
 def _parser() -> _Parser:
     parser = _Parser(
         prog="orderparams",
@@ -143,6 +151,31 @@ def _parser() -> _Parser:
     simulate.add_argument("--precision", choices=("double", "single"), default="double")
     simulate.add_argument("--seed", type=_whole(0), default=0)
     _out(simulate)
+
+    validate = _command(
+        commands, "validate", "validate.validation:validate", "run experiments and write the report",
+        resumes=True,
+    )  # fmt: skip
+    validate.add_argument(
+        "experiments", metavar="EXPERIMENT|RUN.toml", nargs="*",
+        help="as takagi2020, takagi2020.trajectories or 'takagi2020.*', default: all; or a run file",
+    )  # fmt: skip
+    validate.add_argument(
+        "--sizes",
+        type=_sizes,
+        metavar="N,N,...",
+        help="numbers of inputs for a run file, default 100,300,1000",
+    )
+    validate.add_argument(
+        "--replicas", type=_whole(5), metavar="S", help="independent runs for a run file, default 64"
+    )
+    validate.add_argument("--seed", type=_whole(0), help="for a run file, default 0")
+    validate.add_argument("--quick", action="store_true", help="smaller sizes, fewer replicas: minutes")
+    _backend(validate)
+    validate.add_argument(
+        "--out", metavar="DIR", default="orderparams-report",
+        help="where report.html, report.json and figures go, default orderparams-report; kept pieces resume",
+    )  # fmt: skip
     return parser
 
 
