@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from numerics.runtime.errors import InputError
-from numerics.runtime.runfile import build
 from validate.simulate import Setup, simulate
 from validate.simulate.arrays import semidefinite_cholesky
 from validate.simulate.inputs import input_law
@@ -62,18 +61,6 @@ def test_cholesky_of_semidefinite_matrices():
         root = semidefinite_cholesky(matrix, np)
         np.testing.assert_allclose(root @ root.swapaxes(1, 2), matrix, atol=2e-13)
         assert (root == np.tril(root)).all()
-
-
-def test_run_file_gives_the_setup():
-    tables = {
-        "parameters": {"students": 2, "teachers": 3, "normalization": "batch", "batch_size": 5},
-        "simulation": {"statistics": "batch", "shift": True, "input_law": "binary"},
-        "initial": {"g": [2.0, 3.0], "draw": {"seed": 4, "norm": 0.5}},
-    }
-    made = Setup.from_run(build(tables))
-    assert (made.teachers, made.statistics, made.shift, made.input_law) == (3, "batch", True, "binary")
-    assert made.draw == {"seed": 4, "norm": 0.5}
-    assert made.g.tolist() == [2.0, 3.0]
 
 
 @pytest.mark.parametrize("law", ["gaussian", "binary", "uniform", "heavy-tailed"])

@@ -22,7 +22,7 @@ SHAPES = {
 }
 SCALES = {"none": 1, "batch": g[i] / sqrt(tau * Q[i, i]), "weight": g[i] / sqrt(Q[i, i])}
 START = {
-    "students": 2, "teachers": 3, "learning_rate": 0.7, "second_layer_learning_rate": 0.3, 
+    "students": 2, "teachers": 3, "learning_rate": 0.7, "second_layer_learning_rate": 0.3,
     "input_variance": 1.3, "batch_size": 2, "label_noise": 0.2,
     "Q": [[0.5, 0.1], [0.1, 0.4]], "R": [[0.3, 0.1, 0], [0.05, 0.2, 0.1]],
     "g": [1.1, 0.8], "v": [1, 0.5, -0.5],

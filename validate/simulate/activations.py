@@ -33,17 +33,15 @@ def activation(name: Any, xp: Any) -> Activation:
     """
     if not isinstance(name, str):
         return _from_sympy(name, xp)
-    leaky = _LEAKY.fullmatch(name.strip())
-    if leaky:
-        return _leaky(_slope(leaky[1]), xp)
+    slope = leaky_slope(name)
+    if slope is not None:
+        return _kinked(slope, xp)
     special = special_functions(xp)
     if name == "erf":
         return Activation(
             lambda h: special.erf(h * _SQRT_HALF),
             lambda h: math.sqrt(2 / math.pi) * xp.exp(-0.5 * h * h),
         )
-    if name == "relu":
-        return Activation(lambda h: xp.maximum(h, 0), lambda h: (h > 0).astype(h.dtype), (0.0,))
     if name == "identity":
         return Activation(lambda h: h, xp.ones_like)
     if name == "tanh":
@@ -57,17 +55,21 @@ def _density(h: Array, xp: Any) -> Array:
     return xp.exp(-0.5 * h * h) / math.sqrt(2 * math.pi)
 
 
-def _slope(text: str) -> float:
+def leaky_slope(name: str) -> float | None:
+    """The slope at negative arguments of ``relu`` (0) or ``leaky-relu(SLOPE)``; None for another name."""
+    leaky = _LEAKY.fullmatch(name.strip())
+    if leaky is None:
+        return 0.0 if name == "relu" else None
     try:
-        slope = float(text)
+        slope = float(leaky[1])
     except ValueError:
         slope = math.nan
     if not math.isfinite(slope):
-        raise InputError(f"the slope of leaky-relu must be a number, not {text!r}; write leaky-relu(0.1)")
+        raise InputError(f"the slope of leaky-relu must be a number, not {leaky[1]!r}; write leaky-relu(0.1)")
     return slope
 
 
-def _leaky(slope: float, xp: Any) -> Activation:
+def _kinked(slope: float, xp: Any) -> Activation:
     return Activation(
         lambda h: xp.where(h > 0, h, slope * h),
         lambda h: xp.where(h > 0, h.dtype.type(1), h.dtype.type(slope)),

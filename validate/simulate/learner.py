@@ -53,6 +53,11 @@ class Learner(ABC):
     def move_weights(self, gradient: Gradient) -> None:
         """J -= (eta / N) gradient, on the samples that ``fields`` returned last."""
 
+    def advance(self, first: int, last: int) -> None:
+        """The steps from ``first`` to before ``last``."""
+        for step in range(first, last):
+            self.step(step)
+
     def step(self, step: int) -> None:
         """One step of stochastic gradient descent in every replica."""
         x, y = self.fields(step)

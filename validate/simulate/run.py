@@ -17,6 +17,7 @@ from numerics.runtime.errors import InputError, unknown_name
 from numerics.runtime.progress import progress as progress_bar
 from validate.simulate.arrays import to_host
 from validate.simulate.chain import Chain
+from validate.simulate.compiled import Compiled
 from validate.simulate.direct import Direct
 from validate.simulate.learner import Learner
 from validate.simulate.models import model_of
@@ -85,6 +86,7 @@ def simulate(
     method: str = "direct",
     xp: Any = np,
     dtype: Any = np.float64,
+    compiled: bool = False,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Trajectories:
@@ -92,8 +94,9 @@ def simulate(
     N).
 
     ``method``: ``direct`` draws every input component; ``chain`` draws the overlaps from their exact law
-    (Gaussian inputs only). ``xp`` is numpy or cupy, ``dtype`` float64 or float32 (direct only). With
-    ``checkpoint`` an interrupted run continues from that file, to the same bits; the file is left in place.
+    (Gaussian inputs only). ``xp`` is numpy or cupy, ``dtype`` float64 or float32 (direct only); ``compiled``
+    takes the C kernel (direct, Gaussian inputs, a named activation). With ``checkpoint`` an interrupted run
+    continues from that file, to the same bits; the file is left in place.
     """
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
@@ -103,10 +106,13 @@ def simulate(
             raise InputError(f"{name} must be a whole number of at least 1, not {count!r}")
     if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
         raise InputError(f"dtype must be float64 or float32, not {np.dtype(dtype)}")
-    learner = METHODS[method](setup, replicas, size, seed, xp, dtype)
+    if compiled and (method != "direct" or xp is not np):
+        raise InputError("the compiled simulation is direct and runs on numpy's arrays")
+    learner = (Compiled if compiled else METHODS[method])(setup, replicas, size, seed, xp, dtype)
     identity = {
         "setup": setup.describe(), "steps": steps.tolist(), "replicas": replicas, "size": size, "seed": seed,
         "method": method, "dtype": np.dtype(dtype).name, "array_module": xp.__name__,
+        "compiled": compiled,
     }  # fmt: skip
     records = _run(learner, steps, identity, progress, checkpoint)
     T = records.pop("T")
@@ -134,32 +140,34 @@ def _run(
     checkpoint: str | os.PathLike[str] | None,
 ) -> dict[str, np.ndarray]:
     """All records: T once; Q, R, g, w, shift at each of ``steps``, replicas first."""
-    first, recorded, records = 0, 0, _empty_records(learner, len(steps))
+    position, recorded, records = 0, 0, _empty_records(learner, len(steps))
     if checkpoint is not None and Path(checkpoint).exists():
         state, place = checkpoints.load(checkpoint, identity)
         records = {name: state.pop("record_" + name) for name in records}
-        first, recorded = place["next_step"], place["recorded"]
+        position, recorded = place["next_step"], place["recorded"]
         learner.restore(state)
 
-    def save(next_step: int) -> None:
+    def save() -> None:
         assert checkpoint is not None
         arrays = learner.state() | {"record_" + name: record for name, record in records.items()}
-        checkpoints.save(checkpoint, arrays, identity | {"next_step": next_step, "recorded": recorded})
+        checkpoints.save(checkpoint, arrays, identity | {"next_step": position, "recorded": recorded})
 
     saved, last = clock.monotonic(), int(steps[-1])
+    stops = np.union1d(steps, np.arange(0, last, SEGMENT))
+    ahead = stops[stops > position] if position else stops
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a replica may diverge
-        for step in progress_bar(range(first, last + 1), f"{identity['method']} N={learner.size}", show=show):
-            due = clock.monotonic() - saved >= CHECKPOINT_SECONDS
-            if checkpoint is not None and due and step % SEGMENT == 0 and step > first:
-                save(step)
-                saved = clock.monotonic()
-            while recorded < len(steps) and steps[recorded] == step:
+        for stop in map(int, progress_bar(ahead, f"{identity['method']} N={learner.size}", show=show)):
+            learner.advance(position, stop)
+            position = stop
+            while recorded < len(steps) and steps[recorded] == stop:
                 _record(learner, records, recorded)
                 recorded += 1
-            if step < last:
-                learner.step(step)
-    if checkpoint is not None and first <= last:
-        save(last + 1)
+            due = clock.monotonic() - saved >= CHECKPOINT_SECONDS
+            if checkpoint is not None and due and stop % SEGMENT == 0 and 0 < stop < last:
+                save()
+                saved = clock.monotonic()
+    if checkpoint is not None and len(ahead):
+        save()
     return records
 
 

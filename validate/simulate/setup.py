@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from numerics.runtime.errors import InputError, unknown_name
-from numerics.runtime.runfile import Run
 
 NORMALIZATIONS = ("none", "batch", "batch-without-radial", "weight")
 STATISTICS = ("population", "batch", "batch-uncentred")
@@ -153,23 +152,6 @@ class Setup:
         if not _is_finite(norm) or norm <= 0:
             raise InputError(f"the norm of draw must be a positive number, not {norm!r}")
         self._set("draw", {"seed": int(self.draw.get("seed", 0)), "norm": float(norm)})
-
-    @classmethod
-    def from_run(cls, run: Run) -> Setup:
-        """The setup that a run file describes."""
-        initial, draw = run.initial, run.initial.draw
-        overlaps: dict[str, Any] = {"Q": initial.Q, "R": initial.R} if draw is None else {}
-        return cls(
-            **vars(run.parameters),
-            **vars(run.simulation),
-            **overlaps,
-            T=initial.T,
-            g=initial.g,
-            w=initial.w,
-            v=initial.v,
-            draw=None if draw is None else {"seed": draw.seed, "norm": draw.norm},
-            model=None if isinstance(run.model, str) else run.model,
-        )
 
     def describe(self) -> dict[str, Any]:
         """The values as JSON can hold them: what identifies a run in its checkpoint."""

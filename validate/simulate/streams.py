@@ -19,7 +19,7 @@ from validate.simulate.arrays import Array
 SEGMENT = 1024
 """Steps after which the streams are keyed anew."""
 
-BLOCK_NUMBERS = 1 << 14
+BLOCK_NUMBERS = 1 << 12
 """Numbers drawn at a time for one replica: enough to amortize the call, few enough to stay in cache."""
 
 INPUTS, NOISE, FRAME, ORTHOGONAL_LENGTH, ORTHOGONAL_MIXING = range(5)
