@@ -1,4 +1,4 @@
-"""The four-sign function against exact cases, another algorithm at many digits, quadrature; and its C text."""
+"""The four-sign function against exact cases, another algorithm at many digits, quadrature; its C text."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ small_vectors = st.lists(st.lists(st.integers(-2, 2), min_size=4, max_size=4), m
 @settings(max_examples=60, deadline=None)
 @given(small_vectors)
 def test_symmetries(rows: list[list[int]]) -> None:
-    """Integer vectors: many exactly singular and coinciding cases.  All 24 orders and 8 sign flips at once."""
+    """Integer vectors: many exactly singular and coinciding cases.  All 24 orders and 8 sign flips."""
     vectors = np.array(rows, dtype=float)
     assume((np.abs(vectors).sum(axis=1) > 0).all())
     orders = np.array(list(permutations(range(4))))

@@ -3,9 +3,8 @@
 This module judges the closed forms, so it shares nothing with them: no Gaussian identity is used beyond the
 density.  Two methods, chosen by ``kinks``:
 
-- analytic integrands: the trapezoidal rule in whitened coordinates, which converges faster than any power.
-   The grid and its copy shifted by half a step in every direction are compared, and the step shrinks until
-   they agree;
+- analytic integrands: the trapezoidal rule in whitened coordinates, which converges faster than any power;
+  the step shrinks until the value settles;
 - integrands that are analytic except for kinks or jumps where a field vanishes: those hyperplanes pass
   through the origin, so they cut the orthants of whitened space into simplicial cones.  In each,
   Gauss-Legendre over the directions and a Gauss rule with weight r^(d-1) exp(-r^2/2) along the radius,
@@ -25,7 +24,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numerics.runtime.errors import InputError
+from numerics.runtime.errors import InputError, unknown_name
 from numerics.special.legendre import gauss_legendre
 
 Integrand = Callable[..., np.ndarray]
@@ -38,9 +37,13 @@ _BUDGET, _BATCH = 16_000_000, 1 << 16
 _FAR = 37.0
 #: Integrand times weight counts as gone below exp(-41) = 1.6e-18 of its largest value.
 _GONE = 41.0
+#: Grids avoid the origin and the diagonals, where integrands like sin(u)/u are 0/0.
+_SHIFTS = (0.5, 0.118, 0.736, 0.354)
 #: Simplicial cones are narrowed until no two edges have a smaller cosine; orthants flatter than the second
 #: are rebuilt by cutting instead.
 _WIDEST, _FLAT = -0.2, 0.97
+#: What rounding may leave, as a multiple of E|function|.
+_ROUNDING = 4e-15
 #: Orders tried along the directions (each angle) and along the radius.
 _ANGULAR = (6, 9, 13, 19, 28, 40, 60)
 _RADIAL = (6, 9, 13, 19, 28, 40, 60, 90, 130)
@@ -83,6 +86,40 @@ def gaussian_average(
     return _over_grids(sample, dimension, radius, tolerance)
 
 
+def rule(kind: str, nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes z and weights w of a fixed rule for one standard normal variable: E[F(z)] = sum w F(z).
+
+    For two fields take the product rule and ``pair_factor``.  Kinds:
+
+    - ``"analytic"``: trapezoidal on [-8.6, 8.6].  The error is about exp(-2 pi d / step), where d is the distance
+      of the integrand's nearest singularity from the real axis in standard deviations; entire functions gain
+      more.  256 nodes reach 1e-13 for tanh at variance 20 (d = pi / (2 sqrt 20) = 0.35), 128 at variance 5.
+    - ``"kinked"``: for one field with a kink or jump at 0, Gauss on each half-line (``nodes`` even).  Exact to
+      degree ``nodes`` - 1 on each side; 60 nodes reach 1e-13 for functions like tanh(z) sign(z) at variance 1.
+      Two kinked fields are no product: use ``gaussian_average``.
+    """
+    if kind == "analytic":
+        z = np.linspace(-8.6, 8.6, nodes)
+        return z, (z[1] - z[0]) / np.sqrt(2 * np.pi) * np.exp(-z * z / 2)
+    if kind == "kinked":
+        if nodes % 2:
+            raise InputError(f"a kinked rule has as many nodes on either side of 0; {nodes} is odd")
+        r, w = radial_rule(1, nodes // 2)
+        return np.concatenate([-r[::-1], r]), np.concatenate([w[::-1], w]) / np.sqrt(2 * np.pi)
+    raise unknown_name("quadrature rule", kind, ("analytic", "kinked"))
+
+
+def pair_factor(c11: ArrayLike, c12: ArrayLike, c22: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """l11, l21, l22 with fields u1 = l11 z1 and u2 = l21 z1 + l22 z2; elementwise over arrays of covariances.
+
+    Never NaN: zero variances give zero rows, and collinear or slightly indefinite pairs l22 = 0.
+    """
+    v1, c, v2 = (np.asarray(a, dtype=np.float64) for a in (c11, c12, c22))
+    l11 = np.sqrt(np.maximum(v1, 0))
+    l21 = np.where(l11 > 0, c / np.where(l11 > 0, l11, 1), 0.0)
+    return l11, l21, np.sqrt(np.maximum(v2 - l21 * l21, 0))
+
+
 def covariance_factor(covariance: ArrayLike) -> np.ndarray:
     """L (n, d) with L L^T = covariance and d its rank: pivoted Cholesky, rows in the given order of fields.
 
@@ -94,7 +131,7 @@ def covariance_factor(covariance: ArrayLike) -> np.ndarray:
             f"a covariance must be a square matrix of finite numbers; this one is {given.tolist()}"
         )
     if np.abs(given - given.T).max(initial=0) > 1e-12 * np.abs(given).max(initial=0):
-        raise InputError(f"a covariance must be symmetric; this one is {given.tolist()}")
+        raise InputError(f"a covariance must be symmetric, not {given.tolist()}")
     lowest = np.linalg.eigvalsh(given).min(initial=0)
     if lowest < _INDEFINITE * np.trace(given):
         raise InputError(
@@ -148,30 +185,37 @@ def _remaining(change: float, before: float) -> float:
 
 
 def _over_grids(sample: Integrand, dimension: int, radius: float, tolerance: float) -> Estimate:
-    """Trapezoidal rules of shrinking step, until a grid and the one between its points agree."""
-    step, before = 1.0, np.inf
+    """Trapezoidal rules of shrinking step, until the value settles.
+
+    Grids of one step that differ by a shift may agree by symmetry and tell nothing; those of steps in the
+    ratio sqrt(2) cannot.
+    """
+    step, change = 1.0, np.inf
+    value, size = _grid_sum(sample, dimension, radius, step)
     while True:
-        (first, size), (second, _) = (_grid_sum(sample, dimension, radius, step, s) for s in (0.0, 0.5))
-        change = abs(first - second) / 2
-        error = _remaining(change, before) + 1e-15 * size
-        step, before = step / np.sqrt(2), change
-        if error <= tolerance * size or (2 * radius / step) ** dimension > _BUDGET:
-            return Estimate((first + second) / 2, error)
+        step /= np.sqrt(2)
+        coarse, before = value, change
+        value, size = _grid_sum(sample, dimension, radius, step)
+        change = abs(value - coarse)
+        error = _remaining(change, before) + _ROUNDING * size
+        if error <= tolerance * size or (2 * np.sqrt(2) * radius / step) ** dimension > _BUDGET:
+            return Estimate(value, error)
 
 
-def _grid_sum(
-    sample: Integrand, dimension: int, radius: float, step: float, shift: float
-) -> tuple[float, float]:
+def _grid_sum(sample: Integrand, dimension: int, radius: float, step: float) -> tuple[float, float]:
     """The sums of integrand times weight and of its size over a cubic grid's points within the radius."""
     half = int(radius / step) + 1
-    axis = step * (np.arange(-half, half) + shift)
+    axes = step * (np.arange(-half, half) + np.array(_SHIFTS[:dimension])[:, None])
     total = size = 0.0
-    points = len(axis) ** dimension
-    for start in range(0, points, _BATCH):
-        where = np.unravel_index(np.arange(start, min(start + _BATCH, points)), (len(axis),) * dimension)
-        z = axis[np.array(where)]
-        z = z[:, (z * z).sum(axis=0) <= radius * radius]
-        terms = _finite(sample(z)) * np.exp(-(z * z).sum(axis=0) / 2)
+    count = 2 * half
+    for start in range(0, count**dimension, _BATCH):
+        where = np.unravel_index(
+            np.arange(start, min(start + _BATCH, count**dimension)), (count,) * dimension
+        )
+        z = np.array([axis[index] for axis, index in zip(axes, where, strict=True)])
+        squares = (z * z).sum(axis=0)
+        inside = squares <= radius * radius
+        terms = _finite(sample(z[:, inside])) * np.exp(-squares[inside] / 2)
         total += float(terms.sum())
         size += float(np.abs(terms).sum())
     norm = (step / np.sqrt(2 * np.pi)) ** dimension
@@ -199,12 +243,12 @@ def _over_cones(sample: Integrand, cones: np.ndarray, tolerance: float) -> Estim
             if errors[worst] > 0 and (chosen := rule(refined)):
                 break
         else:
-            return Estimate(value, sum(errors.values()) + 1e-15 * size)
+            return Estimate(value, sum(errors.values()) + _ROUNDING * size)
         before, (value, size) = value, _cone_sum(sample, cones, *chosen)
         change = abs(value - before)
         orders, errors[worst], changes[worst] = refined, _remaining(change, changes[worst]), change
-        if sum(errors.values()) + 1e-15 * size <= tolerance * size:
-            return Estimate(value, sum(errors.values()) + 1e-15 * size)
+        if sum(errors.values()) + _ROUNDING * size <= tolerance * size:
+            return Estimate(value, sum(errors.values()) + _ROUNDING * size)
 
 
 def _cone_sum(sample: Integrand, cones: np.ndarray, angular: int, radial: int) -> tuple[float, float]:
