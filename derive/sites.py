@@ -4,8 +4,8 @@ Where every student is like every other, the order parameters are
 
     Q_ij = Q d_ij + C (1 - d_ij)     R_in = R d_in + S (1 - d_in)     T_nm = T d_nm + U (1 - d_nm)
 
-and g_i = g, w_i = w, v_n = v.  The ansatz is invariant under the flow, because permuting students and teachers
-alike leaves it alone.  A summand then depends on its indices only through which of them coincide,
+and g_i = g, w_i = w, v_n = v.  The ansatz is invariant under the flow, because permuting students and
+teachers alike leaves it alone.  A summand then depends on its indices only through which of them coincide,
 so that a sum over units is a sum over set partitions of its indices: each new block costs a factor
 K - (blocks so far), a falling factorial of K.
 
@@ -22,10 +22,12 @@ from functools import cached_property
 from sympy import Add, Expr, Indexed, IndexedBase, S, Symbol
 
 from derive import symbols
+from derive.closing import close_averages
 from derive.errors import DerivationError
+from derive.fields import i, j, n
 from derive.gaussian.unevaluated import GaussianAverage
 from derive.indexed import summands
-from derive.online import Flow, close_averages, i, j, n
+from derive.online import Flow
 from derive.symbols import K, M
 
 R_, S_ = Symbol("R", real=True), Symbol("S", real=True)

@@ -21,8 +21,8 @@ DIGITS = 50
 POINT = {
     R_: Rational(31, 100), S_: Rational(17, 100), Q_: Rational(83, 100), C_: Rational(29, 100),
     g_: Rational(71, 100), w_: Rational(9, 10), tau: Rational(7, 5), eta: Rational(3, 10),
-    eta_g: Rational(1, 5), eta_w: Rational(2, 7), batch: Integer(3), label_noise: Rational(1, 4), weight_decay: Rational(1, 50),
-    gain_decay: Rational(1, 30),
+    eta_g: Rational(1, 5), eta_w: Rational(2, 7), batch: Integer(3), label_noise: Rational(1, 4),
+    weight_decay: Rational(1, 50), gain_decay: Rational(1, 30),
 }  # fmt: skip
 NORMALIZATIONS = ("none", "batch", "batch-without-radial", "weight")
 
