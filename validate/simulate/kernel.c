@@ -137,23 +137,27 @@ static double dot(const REAL *restrict a, const REAL *restrict b, int64_t n)
     return sum;
 }
 
-/* Inner products of ``rows`` rows of length n with a vector, two rows a pass. */
+/* Inner products of ``rows`` rows of length n with a vector, four rows a pass. */
 static void products(const REAL *restrict matrix, int64_t rows, const REAL *restrict vector, int64_t n,
                      double *out)
 {
     int64_t r = 0;
-    for (; r + 1 < rows; r += 2) {
-        const REAL *a = matrix + r * n, *b = a + n;
-        REAL first = 0, second = 0;
-#pragma omp simd reduction(+ : first, second)
+    for (; r + 3 < rows; r += 4) {
+        const REAL *a = matrix + r * n, *b = a + n, *c = b + n, *d = c + n;
+        REAL first = 0, second = 0, third = 0, fourth = 0;
+#pragma omp simd reduction(+ : first, second, third, fourth)
         for (int64_t i = 0; i < n; i++) {
             first += a[i] * vector[i];
             second += b[i] * vector[i];
+            third += c[i] * vector[i];
+            fourth += d[i] * vector[i];
         }
         out[r] = first;
         out[r + 1] = second;
+        out[r + 2] = third;
+        out[r + 3] = fourth;
     }
-    if (r < rows) out[r] = dot(matrix + r * n, vector, n);
+    for (; r < rows; r++) out[r] = dot(matrix + r * n, vector, n);
 }
 
 /* J = keep J - coefficient xi */
