@@ -125,18 +125,26 @@ def _bracketed(term: Expr, printer: Printer) -> tuple[str, Expr] | None:
 
 
 def _shrink(term: Expr, names: Names, room: float) -> Expr:
-    """Name parts of a term, the widest that fit on a row first, until it is no wider than ``room``."""
+    """Name parts of a term until it is no wider than ``room``.
+
+    First the innermost sums that are too wide themselves (their definitions break into rows), then the widest
+    parts that fit on a row, then halves of products.
+    """
     while (excess := width(latex(term))) > room:
         parts = [p for p in dict.fromkeys(visible(term)) if p.args and p != term and not isinstance(p, WHOLE)]
-        fitting = [(size, p) for p in parts if (size := width(latex(p))) <= room]
+        sizes = {p: width(latex(p)) for p in parts}
+        long = [p for p in parts if p.is_Add and sizes[p] > room]
+        fitting = [p for p in parts if sizes[p] <= room]
         shorter = term
-        if fitting:
-            _, part = max(fitting, key=lambda p: p[0])
+        if long:
+            part = min(long, key=lambda p: sizes[p])
+            shorter = term.xreplace({part: names.name(part)})
+        elif fitting:
+            part = max(fitting, key=lambda p: sizes[p])
             shorter = term.xreplace({part: names.name(part)})
         if width(latex(shorter)) >= excess and isinstance(term, Mul):
             half = len(term.args) // 2
-            part = Mul(*term.args[:half])
-            shorter = names.name(part) * Mul(*term.args[half:])
+            shorter = names.name(Mul(*term.args[:half])) * Mul(*term.args[half:])
         if width(latex(shorter)) >= excess:
             return term  # atoms only: nothing left to name
         term = shorter

@@ -92,7 +92,7 @@ class _Measure:
             self.take()
             start = self.at
             inner = self.row(style)
-            tall = {r"\frac", r"\sum"} & set(self.tokens[start : self.at])
+            tall = {r"\frac", r"\sum", r"\sqrt"} & set(self.tokens[start : self.at])
             self.take()
             self.take()
             return inner + 2 * scale * (0.8 if tall else 0.5)

@@ -15,6 +15,7 @@ FORMULA = re.compile(
     r"\$([^$]+)\$"
     rf"|(?<![\w-])(?:({GREEK})|([A-Za-z])(?=_|\^\d))(?:_([A-Za-z0-9]{{1,3}}))?(?:\^(\d))?(?![\w-])"
 )
+ROOT = re.compile(rf"(?<!\w)sqrt\(({GREEK}|[A-Za-z](?:_[A-Za-z0-9]{{1,3}})?)\)")
 SIGNS = {"sqrt(": "√(", " << ": " ≪ ", " >> ": " ≫ ", " <= ": " ≤ ", " >= ": " ≥ "}
 
 SPECIAL = {
@@ -30,6 +31,7 @@ SPECIAL = {
 
 def parts(text: str) -> Iterator[tuple[bool, str]]:
     """The pieces of ``text`` in order: whether it is a formula, and its LaTeX or its words."""
+    text = ROOT.sub(_root, text)
     end = 0
     for match in FORMULA.finditer(text):
         if match.start() > end:
@@ -43,6 +45,11 @@ def parts(text: str) -> Iterator[tuple[bool, str]]:
 def _letter(greek: str | None, latin: str | None, index: str | None, power: str | None) -> str:
     letter = rf"\{greek}" if greek else str(latin)
     return letter + (f"_{{{index}}}" if index else "") + (f"^{{{power}}}" if power else "")
+
+
+def _root(match: re.Match[str]) -> str:
+    letter, _, index = match[1].partition("_")
+    return rf"$\sqrt{{{letter if len(letter) == 1 else chr(92) + letter}{f'_{{{index}}}' if index else ''}}}$"
 
 
 def _signs(text: str) -> str:
