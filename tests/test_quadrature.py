@@ -7,6 +7,7 @@ import pytest
 from scipy.special import erf
 
 from numerics.runtime.errors import InputError
+from numerics.special import any_precision
 from numerics.special.legendre import gauss_legendre
 from numerics.special.quadrature import (
     Integrand,
@@ -216,3 +217,27 @@ def test_product_rule_with_the_guarded_factor(rho: float) -> None:
     ).value
     assert w @ (np.tanh(u) * np.tanh(v)) @ w == pytest.approx(expected, abs=1e-12)
     assert np.isfinite(pair_factor([0.0, 1.0], [0.0, 0.0], [1.0, 0.0])).all()
+
+
+def test_any_precision() -> None:
+    import mpmath
+    from mpmath import mp
+
+    with mp.workdps(50):
+        rho = mp.mpf("0.7")
+        unit = [[1, rho], [rho, 1]]
+        tiny = mp.mpf(10) ** -20
+        signs = any_precision.gaussian_average(lambda u, v: mp.sign(u) * mp.sign(v), unit, True, digits=22)
+        assert abs(signs - 2 / mp.pi * mp.asin(rho)) < tiny
+        moment = any_precision.gaussian_average(lambda u, v: u**2 * v**2, unit, False, digits=22)
+        assert abs(moment - (1 + 2 * rho**2)) < tiny
+        singular = any_precision.gaussian_average(
+            lambda u, v: abs(u * v), [[4, -2], [-2, 1]], True, digits=22
+        )
+        assert abs(singular - 2) < tiny
+        tanh = any_precision.gaussian_average(lambda u: mpmath.tanh(u) ** 2, [[20]], False, digits=20)
+        assert gaussian_average(lambda u: np.tanh(u) ** 2, [[20.0]], False).value == pytest.approx(
+            float(tanh), abs=1e-14
+        )
+        with pytest.raises(InputError, match="semidefinite"):
+            any_precision.gaussian_average(lambda u, v: u, [[1, 2], [2, 1]], False)
