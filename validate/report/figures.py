@@ -188,7 +188,8 @@ def svg(figure: Figure, name: str) -> str:
     # Identifiers are shared by all figures of one page.
     for attribute in ('id="', 'xlink:href="#', "url(#"):
         text = text.replace(attribute, f"{attribute}{name}-")
-    return re.sub(r'(<svg[^>]*?) height="[^"]*"([^>]*?) width="[^"]*"|(<svg)', _fluid, text, count=1)
+    head, end, body = text.partition(">")
+    return re.sub(r' (width|height)="[^"]*"', "", head) + end + body
 
 
 def png(figure: Figure) -> bytes:
@@ -207,10 +208,6 @@ def pdf(figure: Figure) -> bytes:
             buffer, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None}
         )
     return buffer.getvalue()
-
-
-def _fluid(match: re.Match[str]) -> str:
-    return f"{match[1]}{match[2]}" if match[1] else match[0]
 
 
 def _spread(at: np.ndarray, marks: int, log: bool) -> np.ndarray:

@@ -21,6 +21,16 @@ ROOM = 46.0
 """The width of a row in em, for a column of the report's width."""
 
 NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'
+CHILDREN = {
+    "mfrac": 2,
+    "msub": 2,
+    "msup": 2,
+    "msubsup": 3,
+    "munder": 2,
+    "mover": 2,
+    "munderover": 3,
+    "mroot": 2,
+}
 LIMITS = {"msubsup": "munderover", "msub": "munder"}
 
 
@@ -34,16 +44,17 @@ def mathml(text: str, inline: bool = False) -> Markup:
         return Markup('<code class="unrendered">{}</code>').format(text)
     if faults(tree):
         return Markup('<code class="unrendered">{}</code>').format(text)
-    _repair(tree)
+    _repair(tree, inline)
     return Markup(ElementTree.tostring(tree, encoding="unicode"))
 
 
 def faults(tree: Element) -> list[str]:
-    """What a converter let through: macros it did not know and alignment marks."""
-    return [text for node in tree.iter() if (text := node.text or "") and re.search(r"\\|&|\$", text)]
+    """What a converter let through: macros it did not know, alignment marks, fractions without a bottom."""
+    stray = [text for node in tree.iter() if (text := node.text or "") and re.search(r"\\|&|\$", text)]
+    return stray + [node.tag for node in tree.iter() if len(node) != CHILDREN.get(node.tag, len(node))]
 
 
-def _repair(tree: Element) -> None:
+def _repair(tree: Element, inline: bool) -> None:
     """Mend limits of sums inside brackets, the space before functions, and signs that start a row."""
     for node in tree.iter():
         if node.tag in LIMITS and len(node) and node[0].tag == "mo" and node[0].text in ("∑", "∏"):
@@ -58,7 +69,7 @@ def _repair(tree: Element) -> None:
             ):
                 node.insert(place, Element("mspace", width="0.17em"))
     first = tree.find("mrow/mo")
-    if first is not None and tree[0][0] is first and first.text in ("+", "−"):
+    if not inline and first is not None and tree[0][0] is first and first.text in ("+", "−"):
         first.set("form", "infix")  # it continues a sum, and keeps the spaces of one
 
 

@@ -6,7 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sympy import Basic, Number
+
 from derive.equation import plain
+from derive.latex import latex
 from numerics.runtime.results import to_plain
 
 MANY = 6
@@ -17,6 +20,8 @@ def number(value: Any, error: Any = None) -> str:
     """A number, or a short sequence, with its standard error: as many digits as the error supports."""
     if value is None:
         return "—"
+    if isinstance(value, Basic) and not isinstance(value, Number):
+        return f"${latex(value)}$"
     value = to_plain(plain(value))
     error = to_plain(plain(error))
     if isinstance(value, list):
