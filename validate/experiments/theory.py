@@ -11,20 +11,18 @@ import numpy as np
 
 from derive.model import committee
 from derive.online import Flow, derive_flow
-from numerics.kernel.flow import flow_kernel, rate_name
+from numerics.integrate import solve
 from numerics.runtime.errors import IncompleteResult
 from validate.simulate import Setup
 
-TOLERANCE = 1e-9
+TOLERANCE = 1e-8
 """Relative tolerance of the integration: far below every standard error it is compared with."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """The theory at P times: Q (P, K, K), R (P, K, M), second_layer and g (P, K), error (P).
-
-    ``g`` is None where the model has no gain.
-    """
+    """The theory at P times: Q (P, K, K), R (P, K, M), second_layer and g (P, K), generalization_error (P);
+    behind a leading axis where several values of a parameter were given.  ``g`` is None without gains."""
 
     time: np.ndarray
     Q: np.ndarray
@@ -33,54 +31,53 @@ class Curves:
     g: np.ndarray | None
     generalization_error: np.ndarray
 
-
-class Theory:
-    """A flow compiled, to be integrated from the start of any setup."""
-
-    def __init__(self, flow: Flow, backend: str = "numpy") -> None:
-        self.flow = flow
-        self.kernel = flow_kernel(flow, backend)
-
-    def solve(
-        self, setup: Setup, times: Sequence[float] | np.ndarray, size: float = np.inf, **changed: float
-    ) -> Curves:
-        """The curves at ascending ``times`` from the overlaps of ``setup``.
-
-        ``size`` is N where the flow holds it (finite-size terms); ``changed`` overrides scalars by the names
-        of their symbols (eta, eta_g, eta_w, tau, b, sigma_0, lambda, zeta).
-        """
-        from scipy.integrate import solve_ivp
-
-        times = np.asarray(times, dtype=float)
-        inputs = {**scalars(setup), "N": size, **changed, "T": setup.T, "v": setup.v, "w": setup.w}
-        start = {"Q": setup.Q, "R": setup.R, "g": setup.g, "w": setup.w}
-        names = [variable.name for variable in self.flow.state]
-        shapes = [np.shape(start[name]) for name in names]
-        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
-
-        def unpack(vector: np.ndarray) -> dict[str, np.ndarray]:
-            return {
-                name: vector[..., a:b].reshape(*vector.shape[:-1], *shape)
-                for name, shape, a, b in zip(names, shapes, ends, ends[1:], strict=False)
-            }
-
-        def rates(_: float, vector: np.ndarray) -> np.ndarray:
-            results = self.kernel({**inputs, **unpack(vector)})
-            return np.concatenate([np.ravel(results[rate_name(name)]) for name in names])
-
-        initial = np.concatenate([np.ravel(start[name]) for name in names])
-        solved = solve_ivp(
-            rates, (0.0, float(times[-1])), initial, method="DOP853", t_eval=times,
-            rtol=TOLERANCE, atol=1e-2 * TOLERANCE,
-        )  # fmt: skip
-        if solved.status != 0:
-            raise IncompleteResult(f"the flow could not be integrated: {solved.message}", solved)
-        found = unpack(solved.y.T)
-        error = self.kernel({**inputs, **found})["generalization_error"]
-        still = np.broadcast_to(setup.w, (len(times), setup.students))
+    def __getitem__(self, place: int) -> Curves:
+        """One of several sets of curves."""
         return Curves(
-            times, found["Q"], found["R"], found.get("w", still), found.get("g"),
-            np.broadcast_to(error, times.shape),
+            self.time, self.Q[place], self.R[place], self.second_layer[place],
+            None if self.g is None else self.g[place], self.generalization_error[place],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Theory:
+    """A flow, to be integrated from the start of any setup."""
+
+    flow: Flow
+    backend: str = "numpy"
+
+    def solve(self, setup: Setup, times: Sequence[float] | np.ndarray, **changed: Any) -> Curves:
+        """The curves at increasing ``times`` from the overlaps of ``setup``.
+
+        ``changed`` overrides scalars by the names of their symbols (eta, eta_g, eta_w, tau, b, sigma_0,
+        lambda, zeta; N for finite-size terms); an array of values puts a leading axis on the curves.
+
+        Raises IncompleteResult where the tolerance cannot be kept.
+        """
+        wanted = np.asarray(times, dtype=float)
+        moments = wanted if wanted[0] == 0 else np.concatenate([[0.0], wanted])
+        start = {"Q": setup.Q, "R": setup.R, "g": setup.g, "w": setup.w}
+        moving = [variable.name for variable in self.flow.state]
+        given = {**scalars(setup), **changed, "T": setup.T, "v": setup.v, "w": setup.w}
+        solution = solve(
+            self.flow, {name: start[name] for name in moving}, moments,
+            {name: value for name, value in given.items() if name not in moving},
+            rtol=TOLERANCE, atol=1e-2 * TOLERANCE, backend=self.backend,
+        )  # fmt: skip
+        if not solution.complete:
+            raise IncompleteResult(f"the flow could not be integrated: {solution.message}", solution)
+        error = solution["generalization_error"]
+        skipped = len(moments) - len(wanted)
+
+        def recorded(name: str) -> np.ndarray:
+            if name not in moving:
+                return np.broadcast_to(start[name], (*error[..., skipped:].shape, *np.shape(start[name])))
+            values = solution[name]
+            return values[(slice(None),) * (error.ndim - 1) + (slice(skipped, None),)]
+
+        return Curves(
+            wanted, recorded("Q"), recorded("R"), recorded("w"),
+            recorded("g") if "g" in moving else None, error[..., skipped:],
         )  # fmt: skip
 
 
