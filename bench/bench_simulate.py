@@ -18,7 +18,7 @@ import numpy as np
 from numerics.runtime.compiler import find_compiler
 from validate.simulate import Setup
 from validate.simulate.chain import Chain
-from validate.simulate.compiled import Compiled, library
+from validate.simulate.compiled import Compiled, CompiledChain, CompiledDirect, library
 from validate.simulate.direct import Direct
 from validate.simulate.learner import Learner
 
@@ -46,7 +46,7 @@ def rate(
     def run() -> None:
         nonlocal position
         if isinstance(learner, Compiled):
-            learner._learn(0, replicas, position, position + steps)  # in this thread
+            learner.advance_replicas(0, replicas, position, position + steps)  # in this thread
         else:
             learner.advance(position, position + steps)
         position += steps
@@ -84,14 +84,20 @@ def main() -> None:
         line("numpy, single", units, size, 1, single, base, drawn[np.float32])
         if find_compiler() is not None:
             for name, dtype in (("C, double", np.float64), ("C, single", np.float32)):
-                found = rate(Compiled, units, size, replicas, steps, dtype)
+                found = rate(CompiledDirect, units, size, replicas, steps, dtype)
                 line(name, units, size, 1, found, base, compiled_normals(dtype))
         for many in (64, 1024):
             found = rate(Chain, units, size, many, 64, np.float64)
             line(f"chain, {many} replicas", units, size, 1, found, base, 0.0)
+        if find_compiler() is not None:
+            found = rate(CompiledChain, units, size, 64, 256, np.float64)
+            line("chain, C", units, size, 1, found, base, 0.0)
     base = rate(Direct, 2, 2000, 4, 4, np.float64, batch=100)
     line("numpy, double", 2, 2000, 100, base, base, drawn[np.float64])
     line("chain, 64 replicas", 2, 2000, 100, rate(Chain, 2, 2000, 64, 32, np.float64, batch=100), base, 0.0)
+    if find_compiler() is not None:
+        found = rate(CompiledChain, 2, 2000, 64, 64, np.float64, batch=100)
+        line("chain, C", 2, 2000, 100, found, base, 0.0)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from scipy.stats import kstest
 from numerics.runtime.compiler import find_compiler
 from numerics.runtime.errors import InputError
 from validate.simulate import Setup, simulate
-from validate.simulate.compiled import Compiled, library
+from validate.simulate.chain import Chain
+from validate.simulate.compiled import CompiledChain, CompiledDirect, library
 from validate.simulate.direct import Direct
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C compiler")
@@ -113,7 +114,7 @@ class Kernels:
 @pytest.mark.parametrize("case", CASES)
 def test_the_kernel_follows_numpy_on_the_same_numbers(case, activation):
     setup, steps = make(case, activation), 40
-    compiled, plain = (cls(setup, REPLICAS, N, seed=4) for cls in (Compiled, Direct))
+    compiled, plain = (cls(setup, REPLICAS, N, seed=4) for cls in (CompiledDirect, Direct))
     plain.inputs = Kernels(compiled.keys, np.float64, 0, 1)
     plain.noise = Kernels(compiled.keys, np.float64, 1, setup.label_noise)
     compiled.advance(0, steps)
@@ -125,33 +126,106 @@ def test_the_kernel_follows_numpy_on_the_same_numbers(case, activation):
 def test_single_precision_follows_double():
     """40 steps, with numbers that agree to 2e-5."""
     setup = make("batch")
-    double, single = (Compiled(setup, REPLICAS, N, 4, dtype=dtype) for dtype in (np.float64, np.float32))
+    double, single = (
+        CompiledDirect(setup, REPLICAS, N, 4, dtype=dtype) for dtype in (np.float64, np.float32)
+    )
     double.advance(0, 40)
     single.advance(0, 40)
     np.testing.assert_allclose(double.weights, single.weights, rtol=0, atol=1e-4)
 
 
-def test_a_replica_depends_on_the_seed_alone():
-    few = simulate(make("batch"), [0.0, 3.0], 2, N, compiled=True)
-    many = simulate(make("batch"), [0.0, 1.0, 3.0], 7, N, compiled=True)
+@pytest.mark.parametrize("method", ["direct", "chain"])
+def test_a_replica_depends_on_the_seed_alone(method):
+    few = simulate(make("batch"), [0.0, 3.0], 2, N, method=method, compiled=True)
+    many = simulate(make("batch"), [0.0, 1.0, 3.0], 7, N, method=method, compiled=True)
     np.testing.assert_array_equal(few.Q, many.Q[:2, ::2])
-    other = simulate(make("batch"), [0.0, 3.0], 2, N, compiled=True, seed=1)
+    other = simulate(make("batch"), [0.0, 3.0], 2, N, method=method, compiled=True, seed=1)
     assert np.abs(other.Q[:, 1] - few.Q[:, 1]).max() > 1e-3
 
 
-def test_it_agrees_with_numpy_in_distribution():
-    """300 replicas, five standard errors."""
-    setup = make("centred")
-    plain, compiled = (simulate(setup, [2.0], 300, N, compiled=choice).Q[:, 0] for choice in (False, True))
-    error = np.sqrt((plain.var(0) + compiled.var(0)) / 300)
-    assert (np.abs(plain.mean(0) - compiled.mean(0)) < 5 * error).all()
+class Grouped:
+    """The compiled chain's normals, drawn for 64 steps at a time."""
+
+    def __init__(self, keys, purpose, shape, scale=1.0):
+        self.keys, self.purpose, self.shape, self.scale = keys, purpose, shape, scale
+
+    def at(self, step):
+        count = int(np.prod(self.shape))
+        drawn = [normals(np.float64, 64 * count, key, 0, step // 64, self.purpose) for key in self.keys]
+        place = step % 64
+        numbers = [numbers[place * count : (place + 1) * count].reshape(self.shape) for numbers in drawn]
+        return self.scale * np.stack(numbers)
+
+
+class Mixing(Grouped):
+    """The elements below the diagonal of the Bartlett factor, row by row."""
+
+    def at(self, step):
+        rank = self.shape[0]
+        lower = np.tril_indices(rank, -1)
+        matrices = np.zeros((len(self.keys), rank, rank))
+        if rank > 1:
+            matrices[:, *lower] = Grouped(self.keys, self.purpose, (len(lower[0]),)).at(step)
+        return matrices
+
+
+class Lengths:
+    """The compiled chain's chi variables."""
+
+    def __init__(self, keys, degrees):
+        self.keys, self.degrees = keys, degrees
+
+    def at(self, step):
+        return np.array([[chi(d, key, i, step) for i, d in enumerate(self.degrees)] for key in self.keys])
+
+
+def chi(degrees, key, which=0, step=0):
+    function, key = library(np.float64).chi, np.asarray(key, np.uint32)
+    function.restype = ctypes.c_double
+    return function(
+        ctypes.c_double(degrees),
+        ctypes.c_void_p(key.ctypes.data),
+        ctypes.c_uint32(which),
+        ctypes.c_int64(step),
+    )
+
+
+@pytest.mark.parametrize("size", [7, 10_000])
+@pytest.mark.parametrize("batch", [1, 2, 6])
+@pytest.mark.parametrize("case", CASES)
+def test_the_compiled_chain_follows_numpy_on_the_same_numbers(case, batch, size):
+    """A batch below, at and above K = 2; the smallest N there is, and a large one; 70 steps from step 30."""
+    batch = max(batch, {"centred": 3, "uncentred": 3}.get(case, 1))
+    setup, rank = make(case, batch_size=batch, learning_rate=0.4), min(batch, 2)
+    compiled, plain = (cls(setup, REPLICAS, size, seed=4) for cls in (CompiledChain, Chain))
+    plain.inputs = Grouped(compiled.keys, 0, (batch, 5), np.sqrt(1.6))
+    plain.noise = Grouped(compiled.keys, 1, (batch,), setup.label_noise)
+    plain.lengths = Lengths(compiled.keys, size - 5 - np.arange(rank))
+    plain.mixing = Mixing(compiled.keys, 3, (rank, rank))
+    for learner in (compiled, plain):
+        learner.advance(30, 70)
+        learner.advance(70, 100)
+    for name in ("aligned", "apart", "g", "w", "shift"):
+        np.testing.assert_allclose(getattr(compiled, name), getattr(plain, name), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("degrees", [1.0, 1.5, 2.0, 7.0, 1e6])
+def test_chi_variables_have_their_law(degrees):
+    sample = [chi(degrees, [5, 6], step=step) for step in range(20_000)]
+    assert kstest(sample, "chi", args=(degrees,)).pvalue > 1e-3
+    assert np.abs(np.corrcoef(sample, [chi(degrees, [5, 6], 1, step) for step in range(20_000)])[0, 1]) < 0.03
+
+
+def test_collinear_students_stay_equal_in_the_compiled_chain():
+    collinear = {"Q": np.ones((2, 2)), "R": np.full((2, 3), 0.5), "T": np.full((3, 3), 0.25)}
+    even = {"w": [1, 1], "g": [1, 1], **collinear}
+    run = simulate(make("batch", **even), [5.0], 20, 30, method="chain", compiled=True)
+    np.testing.assert_allclose(run.Q[:, 0, 0, 0], run.Q[:, 0, 0, 1], rtol=1e-10)
 
 
 def test_what_the_kernel_does_not_know_is_refused():
     for changes in ({"input_law": "binary"}, {"model": 1}):
         with pytest.raises(InputError, match="compiled simulation does the committee machine"):
             simulate(make("none", **changes), [1.0], 2, N, compiled=True)
-    with pytest.raises(InputError, match="is direct"):
-        simulate(make("none"), [1.0], 2, N, method="chain", compiled=True)
     with pytest.raises(InputError, match="did you mean 'relu'"):
         simulate(make("none", activation="relo"), [1.0], 2, N, compiled=True)

@@ -24,7 +24,7 @@ from validate.simulate.committee import Gradient
 from validate.simulate.initial import coordinates
 from validate.simulate.learner import Learner
 from validate.simulate.setup import Setup
-from validate.simulate.streams import INPUTS, ORTHOGONAL_LENGTH, ORTHOGONAL_MIXING, Draws
+from validate.simulate.streams import CHAIN_INPUTS, CHAIN_LENGTH, CHAIN_MIXING, CHAIN_NOISE, Draws
 
 
 class Chain(Learner):
@@ -32,6 +32,7 @@ class Chain(Learner):
     ``apart`` (S, K, K) of their remainder; ``teachers`` (S, M, M) of the teachers."""
 
     weight_arrays = ("aligned", "apart")
+    noise_purpose = CHAIN_NOISE
 
     def __init__(
         self, setup: Setup, replicas: int, size: int, seed: int, xp: Any = np, dtype: Any = np.float64
@@ -53,18 +54,23 @@ class Chain(Learner):
         )
         self.scale = math.sqrt(setup.input_variance)
         self.inputs = Draws(
-            seed, replicas, INPUTS, (b, M + K), lambda rng, shape: self.scale * rng.standard_normal(shape), xp
+            seed,
+            replicas,
+            CHAIN_INPUTS,
+            (b, M + K),
+            lambda rng, shape: self.scale * rng.standard_normal(shape),
+            xp,
         )
         # Bartlett: a Wishart matrix is T T^T, T lower triangular with chi variables on the diagonal.
         shapes = xp.asarray((outside - np.arange(self.rank)) / 2)
         self.lengths = Draws(
-            seed, replicas, ORTHOGONAL_LENGTH, (self.rank,),
+            seed, replicas, CHAIN_LENGTH, (self.rank,),
             lambda rng, shape: xp.sqrt(2 * rng.standard_gamma(shapes, shape)), xp,
         )  # fmt: skip
         self.mixing = Draws(
             seed,
             replicas,
-            ORTHOGONAL_MIXING,
+            CHAIN_MIXING,
             (self.rank, self.rank),
             lambda rng, shape: rng.standard_normal(shape),
             xp,

@@ -1,7 +1,7 @@
-"""The direct simulation in C: threads over replicas, inputs drawn where they are used.
+"""The simulators in C: threads over replicas, random numbers made where they are used.
 
-The body (``kernel.c``) is a second writing of the committee machine, tested against the first on the same
-random numbers. Its streams are counters: a replica's numbers depend on seed, replica and place alone.
+The bodies (folder ``kernel``) are a second writing of the committee machine, tested against the first on the
+same random numbers. Their streams are counters: a replica's numbers depend on seed, replica and place alone.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import math
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,18 @@ from numerics.runtime.compiler import compile_shared
 from numerics.runtime.devices import cores
 from numerics.runtime.errors import InputError
 from validate.simulate.activations import leaky_slope
+from validate.simulate.chain import Chain
 from validate.simulate.direct import Direct
+from validate.simulate.learner import Learner
 from validate.simulate.setup import NORMALIZATIONS, STATISTICS, Setup
-from validate.simulate.streams import INPUTS
+from validate.simulate.streams import COMPILED_CHAIN, COMPILED_DIRECT
 
 SMOOTH = {"erf": 0, "identity": 2, "tanh": 3, "gelu": 4}
 KINKED = 1
 
 
 class Problem(ctypes.Structure):
-    """The struct of that name in ``kernel.c``."""
+    """The struct of that name in ``kernel/committee.c``."""
 
     _fields_ = (
         [(name, ctypes.c_int64) for name in ("students", "teachers", "batch", "size")]
@@ -38,20 +41,28 @@ class Problem(ctypes.Structure):
 
 
 def library(dtype: Any) -> ctypes.CDLL:
-    """The compiled kernel for float64 or float32. Raises BackendUnavailable without a compiler."""
-    real = "double" if np.dtype(dtype) == np.float64 else "float"
-    source = (Path(__file__).parent / "kernel.c").read_text()
-    return compile_shared(f"#define REAL {real}\n{source}", f"simulate_{real}")
+    """The compiled kernels for float64 or float32. Raises BackendUnavailable without a compiler."""
+    return _library("double" if np.dtype(dtype) == np.float64 else "float")
 
 
-def replica_keys(seed: int, replicas: int) -> np.ndarray:
+@cache
+def _library(real: str) -> ctypes.CDLL:
+    folder = Path(__file__).parent / "kernel"
+    parts = [(folder / f"{part}.c").read_text() for part in ("random", "committee", "direct", "chain")]
+    return compile_shared("\n".join([f"#define REAL {real}", *parts]), f"simulate_{real}")
+
+
+def replica_keys(seed: int, replicas: int, purpose: int) -> np.ndarray:
     """The Philox key of each replica, (S, 2)."""
-    sequences = (np.random.SeedSequence(seed, spawn_key=(r, INPUTS)) for r in range(replicas))
+    sequences = (np.random.SeedSequence(seed, spawn_key=(r, purpose)) for r in range(replicas))
     return np.stack([sequence.generate_state(2) for sequence in sequences])
 
 
-class Compiled(Direct):
-    """``Direct`` for the committee machine with Gaussian inputs, by the C kernel."""
+class Compiled(Learner):
+    """What both compiled simulators share: the problem as the kernels read it, and the threads."""
+
+    purpose: int
+    function: str
 
     def __init__(
         self, setup: Setup, replicas: int, size: int, seed: int, xp: Any = np, dtype: Any = np.float64
@@ -63,7 +74,8 @@ class Compiled(Direct):
             )
         super().__init__(setup, replicas, size, seed, xp, dtype)
         self.g, self.w, self.shift = (part.astype(np.float64) for part in (self.g, self.w, self.shift))
-        self.keys, self.library = replica_keys(seed, replicas), library(dtype)
+        self.keys = replica_keys(seed, replicas, self.purpose)
+        self.learn = getattr(library(dtype), self.function)
         slope = leaky_slope(setup.activation)
         self.problem = Problem(
             students=setup.students,
@@ -84,21 +96,52 @@ class Compiled(Direct):
             gain_decay=setup.gain_decay,
         )
 
+    def carried(self) -> tuple[np.ndarray, ...]:
+        """The arrays the kernel takes before g, w and shift."""
+        raise NotImplementedError
+
     def advance(self, first: int, last: int) -> None:
         replicas = len(self.g)
         share = math.ceil(replicas / cores())
         begins = range(0, replicas, share)
+
+        def run(begin: int) -> int:
+            return self.advance_replicas(begin, min(begin + share, replicas), first, last)
+
         with ThreadPoolExecutor(len(begins)) as threads:
-            failed = list(
-                threads.map(
-                    lambda begin: self._learn(begin, min(begin + share, replicas), first, last), begins
-                )
-            )
+            failed = list(threads.map(run, begins))
         if any(failed):
             raise MemoryError("the compiled simulation found no memory for its samples")
 
-    def _learn(self, begin: int, end: int, first: int, last: int) -> int:
-        arrays = (self.weights, self.g, self.w, self.shift, self.setup.v, self.keys)
-        bounds = (ctypes.c_int64(bound) for bound in (begin, end, first, last))
+    def advance_replicas(self, begin: int, end: int, first: int, last: int) -> int:
+        """Steps ``first`` to before ``last`` of some replicas, in this thread; not zero if memory ran out."""
+        arrays = (*self.carried(), self.g, self.w, self.shift, self.setup.v, self.keys)
         pointers = (ctypes.c_void_p(array.ctypes.data) for array in arrays)
-        return self.library.learn(ctypes.byref(self.problem), *pointers, *bounds)
+        bounds = (ctypes.c_int64(bound) for bound in (begin, end, first, last))
+        return self.learn(ctypes.byref(self.problem), *pointers, *bounds)
+
+
+class CompiledDirect(Compiled, Direct):
+    """``Direct`` by its C kernel, in double or single precision."""
+
+    purpose, function = COMPILED_DIRECT, "direct"
+
+    def carried(self) -> tuple[np.ndarray, ...]:
+        return (self.weights,)
+
+
+class CompiledChain(Compiled, Chain):
+    """``Chain`` by its C kernel."""
+
+    purpose, function = COMPILED_CHAIN, "chain"
+
+    def __init__(
+        self, setup: Setup, replicas: int, size: int, seed: int, xp: Any = np, dtype: Any = np.float64
+    ) -> None:
+        super().__init__(setup, replicas, size, seed, xp, dtype)
+        self.aligned, self.apart, self.teachers = map(
+            np.ascontiguousarray, (self.aligned, self.apart, self.teachers)
+        )
+
+    def carried(self) -> tuple[np.ndarray, ...]:
+        return self.aligned, self.apart, self.teachers

@@ -13,13 +13,14 @@ from validate.simulate.initial import coordinates, realize
 from validate.simulate.inputs import input_law
 from validate.simulate.learner import Learner
 from validate.simulate.setup import Setup
-from validate.simulate.streams import INPUTS, Draws
+from validate.simulate.streams import INPUTS, NOISE, Draws
 
 
 class Direct(Learner):
     """Stochastic gradient descent in N dimensions. ``weights`` (S, K + M, N): students, then teachers."""
 
     weight_arrays = ("weights",)
+    noise_purpose = NOISE
 
     def __init__(
         self, setup: Setup, replicas: int, size: int, seed: int, xp: Any = np, dtype: Any = np.float64

@@ -11,7 +11,7 @@ from validate.simulate.arrays import Array, to_host
 from validate.simulate.committee import Gradient, Sample
 from validate.simulate.models import model_of
 from validate.simulate.setup import Setup
-from validate.simulate.streams import NOISE, Draws
+from validate.simulate.streams import Draws
 
 
 class Learner(ABC):
@@ -20,6 +20,9 @@ class Learner(ABC):
     weight_arrays: tuple[str, ...]
     """Names of the attributes that hold the weights: what a checkpoint must keep beside g, w and shift."""
 
+    noise_purpose: int
+    """The stream of the label noise."""
+
     def __init__(
         self, setup: Setup, replicas: int, size: int, seed: int, xp: Any = np, dtype: Any = np.float64
     ) -> None:
@@ -27,7 +30,7 @@ class Learner(ABC):
         self.model = model_of(setup, xp)
         self.g, self.w = (xp.asarray(np.tile(row, (replicas, 1)), self.dtype) for row in (setup.g, setup.w))
         self.shift = xp.zeros_like(self.g)
-        self.noise = Draws(seed, replicas, NOISE, (setup.batch_size,), self._draw_noise, xp)
+        self.noise = Draws(seed, replicas, self.noise_purpose, (setup.batch_size,), self._draw_noise, xp)
         self.no_noise = xp.zeros((replicas, setup.batch_size), self.dtype)
 
     def _draw_noise(self, rng: Any, shape: tuple[int, ...]) -> Array:

@@ -17,7 +17,7 @@ from numerics.runtime.errors import InputError, unknown_name
 from numerics.runtime.progress import progress as progress_bar
 from validate.simulate.arrays import to_host
 from validate.simulate.chain import Chain
-from validate.simulate.compiled import Compiled
+from validate.simulate.compiled import CompiledChain, CompiledDirect
 from validate.simulate.direct import Direct
 from validate.simulate.learner import Learner
 from validate.simulate.models import model_of
@@ -25,6 +25,7 @@ from validate.simulate.setup import Setup
 from validate.simulate.streams import SEGMENT
 
 METHODS: dict[str, type[Learner]] = {"direct": Direct, "chain": Chain}
+COMPILED: dict[str, type[Learner]] = {"direct": CompiledDirect, "chain": CompiledChain}
 
 CHECKPOINT_SECONDS = 30.0
 """A checkpoint is written when this long has passed since the last one."""
@@ -94,9 +95,9 @@ def simulate(
     N).
 
     ``method``: ``direct`` draws every input component; ``chain`` draws the overlaps from their exact law
-    (Gaussian inputs only). ``xp`` is numpy or cupy, ``dtype`` float64 or float32 (direct only); ``compiled``
-    takes the C kernel (direct, Gaussian inputs, a named activation). With ``checkpoint`` an interrupted run
-    continues from that file, to the same bits; the file is left in place.
+    (Gaussian inputs only). ``xp`` is numpy or cupy, ``dtype`` float64 or float32 (direct only). ``compiled``
+    takes the C kernels, on all cores (committee machine, named activations, Gaussian inputs). With
+    ``checkpoint`` an interrupted run continues from that file, to the same bits; the file is left in place.
     """
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
@@ -106,9 +107,9 @@ def simulate(
             raise InputError(f"{name} must be a whole number of at least 1, not {count!r}")
     if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
         raise InputError(f"dtype must be float64 or float32, not {np.dtype(dtype)}")
-    if compiled and (method != "direct" or xp is not np):
-        raise InputError("the compiled simulation is direct and runs on numpy's arrays")
-    learner = (Compiled if compiled else METHODS[method])(setup, replicas, size, seed, xp, dtype)
+    if compiled and xp is not np:
+        raise InputError("the compiled simulation runs on numpy's arrays")
+    learner = (COMPILED if compiled else METHODS)[method](setup, replicas, size, seed, xp, dtype)
     identity = {
         "setup": setup.describe(), "steps": steps.tolist(), "replicas": replicas, "size": size, "seed": seed,
         "method": method, "dtype": np.dtype(dtype).name, "array_module": xp.__name__,

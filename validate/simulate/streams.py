@@ -22,8 +22,11 @@ SEGMENT = 1024
 BLOCK_NUMBERS = 1 << 12
 """Numbers drawn at a time for one replica: enough to amortize the call, few enough to stay in cache."""
 
-INPUTS, NOISE, FRAME, ORTHOGONAL_LENGTH, ORTHOGONAL_MIXING = range(5)
-"""The purposes a replica draws for."""
+FRAME, INPUTS, NOISE = range(3)
+CHAIN_INPUTS, CHAIN_NOISE, CHAIN_LENGTH, CHAIN_MIXING = range(3, 7)
+COMPILED_DIRECT, COMPILED_CHAIN = range(7, 9)
+"""The purposes a replica draws for. Runs of one seed by different methods share nothing but the draw of their
+initial weights, so they may be compared as independent."""
 
 Sampler = Callable[[Any, tuple[int, ...]], Array]
 """Takes a generator and a shape, returns that many random numbers."""
