@@ -126,12 +126,12 @@ def _parser() -> _Parser:
         "--out", metavar="DIR", help="write .tex, .html and, where LaTeX is installed, .pdf"
     )
 
-    solve = _command(commands, "solve", "numerics.commands:solve", "integrate the order-parameter equations")
+    solve = _command(commands, "solve", "validate.commands:solve", "integrate the order-parameter equations")
     _run_file(solve)
     _backend(solve)
     _vary(solve, "learning_rate=0.1:2:20")
     _out(solve)
-    solve.add_argument("--plot", metavar="FILE.svg", help="plot the generalization error and the overlaps")
+    solve.add_argument("--plot", metavar="FILE", help="plot it: a .svg, .pdf or .png file")
 
     simulate = _command(
         commands, "simulate", "validate.commands:simulate", "simulate the network itself", resumes=True

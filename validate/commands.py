@@ -1,4 +1,4 @@
-"""The commands of the command line that simulate and judge."""
+"""The commands of the command line that solve, simulate and plot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,47 @@ import numpy as np
 
 from numerics.runtime import runfile
 from numerics.runtime.devices import choose_backend
+from numerics.runtime.errors import IncompleteResult, InputError
 from numerics.runtime.results import SUFFIXES, check_writable, deliver, labelled, stamp
+
+PLOT_SUFFIXES = (".svg", ".pdf", ".png")
+
+
+def solve(arguments: Namespace) -> int:
+    """``orderparams solve``: the order-parameter equations of a run file, or of a sweep over it."""
+    from numerics.runs import solve_sweep
+
+    run = runfile.load(arguments.run)
+    varied = dict(runfile.parse_vary(text) for text in arguments.vary)
+    if arguments.out:
+        target = check_writable(arguments.out, SUFFIXES)
+        if target.suffix != ".json" and {"students", "teachers"} & varied.keys():
+            raise InputError(
+                f"a sweep over sizes holds arrays of different shapes; save it as .json, not as {target}"
+            )
+    if arguments.plot:
+        check_writable(arguments.plot, PLOT_SUFFIXES)
+    backend, reason = choose_backend(arguments.backend, prefer=("c", "numpy"))
+    solved = solve_sweep(run, varied, backend)
+    result = {
+        **solved.results,
+        "complete": solved.complete,
+        "message": solved.message,
+        "run": run.source,
+        "varied": varied,
+        **stamp(backend, reason),
+    }
+    if arguments.plot:
+        from validate import plots
+
+        plots.save(plots.trajectories(solved.results, list(varied)), Path(arguments.plot))
+    if arguments.out or not arguments.plot:
+        deliver(result, arguments.out)
+    if not solved.complete:
+        raise IncompleteResult(
+            f"{solved.message}; the rest is null, and the result is marked incomplete", result
+        )
+    return 0
 
 
 def simulate(arguments: Namespace) -> int:
@@ -25,11 +65,14 @@ def simulate(arguments: Namespace) -> int:
     if arguments.out:
         check_writable(arguments.out, SUFFIXES)
         checkpoint = Path(f"{arguments.out}.checkpoint")
-    backend, reason = choose_backend(arguments.backend, ("numpy", "cupy"), prefer=("cupy", "numpy"))
+    # The compiled simulation knows the built-in networks only; asked for by name, it says so itself.
+    built_in = setup.model is None and setup.input_law == "gaussian" and isinstance(setup.activation, str)
+    prefer = ("c", "cupy", "numpy") if built_in else ("cupy", "numpy")
+    backend, reason = choose_backend(arguments.backend, ("numpy", "cupy", "c"), prefer)
     measured = run_simulation(
         setup, run.times, arguments.replicas, arguments.size, seed=arguments.seed, method=arguments.method,
         xp=_array_module(backend), dtype=np.float32 if arguments.precision == "single" else np.float64,
-        progress=sys.stderr.isatty(), checkpoint=checkpoint,
+        compiled=backend == "c", progress=sys.stderr.isatty(), checkpoint=checkpoint,
     )  # fmt: skip
     result: dict[str, Any] = {}
     for name, axes in measured.axes.items():
