@@ -12,7 +12,7 @@ the bordered minors of Saad and Solla (Phys. Rev. E 52, 4225 (1995)).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -132,6 +132,8 @@ def _pin(term: Term, measure: Measure, pinned: tuple[Variable, ...]) -> Expr:
             f"the average of {term.product()} does not exist: the argument of a delta has no variance"
             + (f" once {', '.join(str(p.symbol()) for p in pinned)} vanish" if pinned else "")
         )
+    if len(u.form) == 1 and u.lift is None:
+        _substituted(rest.other, {u.form[0][0]: S.Zero})  # refuses what is infinite on the delta
     density = sqrt(before) / sqrt(2 * pi * after)
     measure.note("pin", term, pinned, f"condition on {u.symbol()} = 0")
 
@@ -215,17 +217,23 @@ def _keep(term: Term, measure: Measure, pinned: tuple[Variable, ...]) -> Expr:
     return S.Zero
 
 
+def _substituted(expression: Expr, values: Mapping[Symbol, Expr]) -> Expr:
+    result = expression.subs(values)
+    if result.has(nan, zoo):
+        zeros = " = ".join(map(str, values))
+        raise AverageDoesNotExist(f"the average does not exist: {expression} diverges where {zeros} = 0")
+    return result
+
+
 def unevaluated(measure: Measure) -> Expr:
     """The sum of everything that no rule closed, as averages over conditional covariances."""
     total: Expr = S.Zero
     for (pinned, coefficient), kept in measure.kept.items():
         at_zero = {
-            u: 0 for u in kept.free_symbols & measure.fields
+            u: S.Zero for u in kept.free_symbols & measure.fields
             if measure.bordered(pinned, *[Variable(((u, S.One),))] * 2) == 0
         }  # fmt: skip
-        expression = kept.subs(at_zero)
-        if expression.has(nan, zoo):
-            raise AverageDoesNotExist(f"{kept} diverges where {', '.join(map(str, at_zero))} vanish")
+        expression = _substituted(kept, at_zero)
         fields = sorted(expression.free_symbols & measure.fields, key=lambda s: s.sort_key())
         variables = [Variable(((u, S.One),)) for u in fields]
         norm = measure.minor(pinned, pinned)

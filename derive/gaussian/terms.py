@@ -105,12 +105,10 @@ def scale(form: Form, factor: Expr) -> Form:
 def unfold_kinks(expression: Expr) -> Expr:
     """Write step, |u|, max, min and cases through signs: step = (1 + sign)/2, |u| = u sign u."""
 
-    def extremum(kind: int) -> Callable[..., Expr]:
-        def two(*arguments: Expr) -> Expr:
-            a, b = arguments if len(arguments) == 2 else (arguments[0], Max(*arguments[1:]))
-            return (a + b + kind * (a - b) * sign(a - b)) / 2
-
-        return two
+    def extremum(sense: int) -> Callable[..., Expr]:
+        return lambda *arguments: Add(
+            *(a * Mul(*(Heaviside(sense * (a - b)) for b in arguments if b != a)) for a in arguments)
+        )
 
     if expression.has(Piecewise):
         expression = expression.replace(Piecewise, _cases)
@@ -213,6 +211,8 @@ def _term(product: Expr, fields: frozenset[Symbol]) -> Term | None:
         else:
             other.append(factor)
 
+    constant, gaussian = gaussian.as_independent(*fields, as_Add=True)
+    coefficient *= exp(constant)
     pieces = _complete_squares(gaussian, fields)
     if pieces is None:
         other.append(exp(gaussian))
