@@ -166,7 +166,9 @@ def test_measured_claims_replace_open_ones_only() -> None:
 def test_the_json_twin_feeds_the_ledger(written: dict[str, Path]) -> None:
     loaded = load_json(written["json"])
     assert loaded["passed"] and loaded["complete"]
-    merged = with_evidence(report().ledger[2], loaded["evidence"])
+    found = loaded["evidence"]["paper2020.claim-slow"]
+    assert found["experiment"] == "made-up" and found["evidence"] == {"z": 9.5}
+    merged = with_evidence(report().ledger[2], {"paper2020.claim-slow": {"reason": found["answer"], **found}})
     assert (merged.verdict.kind, merged.verdict.reason) == ("refuted", "It is fast.")
     experiment = loaded["experiments"][0]
     assert experiment["settings"] == {"sizes": [100, 300], "rates": {"eta": 0.1}, "batch": "inf"}

@@ -20,7 +20,7 @@ from derive.latex import Block, latex, layout, parts
 ROOM = 46.0
 """The width of a row in em, for a column of the report's width."""
 
-NAMESPACE = ' xmlns="http://www.w3.org/1998/Math/MathML"'
+NAMESPACE = "http://www.w3.org/1998/Math/MathML"
 CHILDREN = {
     "mfrac": 2,
     "msub": 2,
@@ -37,14 +37,14 @@ LIMITS = {"msubsup": "munderover", "msub": "munder"}
 def mathml(text: str, inline: bool = False) -> Markup:
     """LaTeX mathematics as a ``<math>`` element; what cannot be converted is shown as its source."""
     try:
-        tree = ElementTree.fromstring(
-            convert(text, display="inline" if inline else "block").replace(NAMESPACE, "")
-        )
+        element = convert(text, display="inline" if inline else "block")
+        tree = ElementTree.fromstring(element.replace(f' xmlns="{NAMESPACE}"', ""))
     except Exception:  # the converter raises whatever its parser happens to
         return Markup('<code class="unrendered">{}</code>').format(text)
     if faults(tree):
         return Markup('<code class="unrendered">{}</code>').format(text)
     _repair(tree, inline)
+    tree.set("xmlns", NAMESPACE)
     return Markup(ElementTree.tostring(tree, encoding="unicode"))
 
 

@@ -144,12 +144,12 @@ class Report:
         return all(check.passed is not False for check in self.checks)
 
     def evidence(self) -> dict[str, dict[str, Any]]:
-        """What was measured on every claim, in the form that ``derive.ledger.with_evidence`` merges."""
+        """What was measured on every claim: its finding, and the experiment it comes from."""
         return {
             finding.claim: {
                 "says": finding.says,
                 "verdict": finding.verdict,
-                "reason": finding.answer,
+                "answer": finding.answer,
                 "evidence": finding.evidence,
                 "experiment": experiment.name,
             }
@@ -159,7 +159,7 @@ class Report:
 
     def judged(self) -> tuple[LedgerEntry, ...]:
         """The ledger, with what the experiments measured merged into it."""
-        measured = self.evidence()
+        measured = {claim: {"reason": found["answer"], **found} for claim, found in self.evidence().items()}
         return tuple(with_evidence(entry, measured) for entry in self.ledger)
 
     def verdicts(self) -> tuple[Row, ...]:
@@ -176,7 +176,7 @@ class Report:
         rest = measured.items()
         return (
             *table,
-            *(Row(name, f["says"], f["verdict"], f["reason"], anchor(f["experiment"])) for name, f in rest),
+            *(Row(name, f["says"], f["verdict"], f["answer"], anchor(f["experiment"])) for name, f in rest),
         )
 
 
