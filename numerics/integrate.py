@@ -138,9 +138,10 @@ def _checked_times(times: Sequence[float] | np.ndarray) -> np.ndarray:
 def _gathered(system: System, given: Mapping[str, Any]) -> tuple[dict[str, int], int, bool, dict[str, np.ndarray]]:
     """Sizes, number of sets, and every input as (sets or 1, elements)."""
     axes = {**{n: system.program.arrays.get(n, ()) for n in system.parameters}, **system.axes}
+    given = {**system.program.constants, **given}
     missing = [n for n in axes if n not in given]
     if missing:
-        raise InputError(f"the flow needs {', '.join(axes)}; missing: {', '.join(missing)}")
+        raise InputError(f"the flow needs {', '.join(n for n in axes if n not in system.program.constants)}; missing: {', '.join(missing)}")
     arrays = {n: np.asarray(given[n], dtype=float) for n in axes}
     sizes: dict[str, int] = {}
     for name, own in axes.items():

@@ -40,7 +40,7 @@ def emit(program: Program) -> CSource:
     """
     axes = program.shapes
     domains = tuple(dict.fromkeys((t.sizes, t.symmetric) for t in program.targets))
-    parts = ["/*\n" + program.describe() + "\n*/", PRELUDE, FUNCTIONS, _structure(program, domains)]
+    parts = ["/*\n" + program.describe() + "\n*/", PRELUDE, library(program), _structure(program, domains)]
     tables = []
     for target in program.targets:
         for over_sets in (False, True):
@@ -51,6 +51,22 @@ def emit(program: Program) -> CSource:
     parts += [_entry(program, group, schedule) for group in program.groups for schedule in ("units", "sets")]
     parts += [_blocks(program, group) for group in program.groups]
     return CSource("\n\n".join(parts) + "\n", tuple(tables), domains)
+
+
+def library(program: Program) -> str:
+    """The special functions that a program may call."""
+    if not program.uses("four_signs"):
+        return FUNCTIONS
+    from numerics.special.orthant import FOUR_SIGNS_C
+
+    arguments = "double c12, double c13, double c14, double c23, double c24, double c34"
+    return f"""{FUNCTIONS}
+{FOUR_SIGNS_C}
+/* Not inlined: its body is large, and a nest may hold it many times. */
+static __attribute__((noinline)) double op_four_signs({arguments})
+{{
+    return four_signs(c12, c13, c14, c23, c24, c34);
+}}"""
 
 
 PRELUDE = f"""#include <math.h>

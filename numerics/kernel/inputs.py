@@ -40,6 +40,7 @@ def check_inputs(program: Program, values: Mapping[str, Any], sizes: Mapping[str
 
     Raises InputError for a missing name, a wrong shape, or batch axes of different lengths.
     """
+    values = {**program.constants, **values}
     wanted = [*program.arrays, *program.scalars]
     missing = [n for n in wanted if n not in values]
     if missing:

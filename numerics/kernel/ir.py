@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import combinations, permutations
 from typing import Any
 
 Index = str | int
@@ -201,10 +202,12 @@ class Graph:
         return self._make(op, (arg,), None, arg.free)
 
     def call(self, name: str, args: Iterable[Node]) -> Node:
-        """A library function; the two variances of an arcsine in one order."""
+        """A library function; arguments that may be exchanged stand in one order."""
         parts = tuple(args)
         if name == "arcsine":
             parts = (parts[0], *sorted(parts[1:3], key=lambda n: n.serial), *parts[3:])
+        if name == "four_signs":
+            parts = _sorted_fields(parts)
         return self._make("call", parts, name, _union(parts))
 
     def reduce(self, body: Node, index: str, size: str, bound: str | None = None) -> Node:
@@ -276,6 +279,14 @@ class Graph:
             return out
 
         return visit(node)
+
+
+def _sorted_fields(correlations: tuple[Node, ...]) -> tuple[Node, ...]:
+    """The six correlations of four fields, under the order of the fields with the smallest serials."""
+    pairs = list(combinations(range(4), 2))
+    where = dict(zip(pairs, correlations, strict=True))
+    choices = [tuple(where[min(o[a], o[b]), max(o[a], o[b])] for a, b in pairs) for o in permutations(range(4))]
+    return min(choices, key=lambda choice: [c.serial for c in choice])
 
 
 def _union(nodes: Iterable[Node]) -> frozenset[str]:

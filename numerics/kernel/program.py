@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import sympy
 
 from numerics.kernel.ir import Graph, Target, walk
@@ -35,7 +36,10 @@ class Output:
 
 @dataclass(frozen=True)
 class Program:
-    """What an emitter needs: targets in order of computation (shared sums first), and the inputs' shapes."""
+    """What an emitter needs: targets in order of computation (shared sums first), and the inputs' shapes.
+
+    ``constants`` are the arrays whose values are known already: nodes and weights of quadrature.
+    """
 
     graph: Graph
     targets: tuple[Target, ...]
@@ -44,6 +48,7 @@ class Program:
     scalars: tuple[str, ...]
     size_names: tuple[str, ...]
     counts: tuple[PassCount, ...]
+    constants: dict[str, np.ndarray]
 
     @property
     def temporaries(self) -> tuple[Target, ...]:
@@ -71,6 +76,10 @@ class Program:
                 wanted |= {n.data[0] for n in walk([target.node]) if n.op == "leaf"}
         return tuple(reversed(found))
 
+    def uses(self, function: str) -> bool:
+        """Whether a library function is called."""
+        return any(n.op == "call" and n.data == function for n in walk([t.node for t in self.targets]))
+
     def describe(self) -> str:
         """A header for generated source: the outputs and the operation count after each pass."""
         lines = []
@@ -95,4 +104,5 @@ def build_program(outputs: Sequence[Output], symmetric: Iterable[str] = ()) -> P
     names = sorted(n for n in known if not n.isdigit())
     finished, counts = run_passes(graph, targets, dict.fromkeys(names, REFERENCE_SIZE))
     arrays = {name: tuple(a or "1" for a in axes) for name, axes in lower.arrays.items()}
-    return Program(graph, tuple(finished), tuple(outputs), arrays, tuple(lower.scalars), tuple(names), tuple(counts))
+    return Program(graph, tuple(finished), tuple(outputs), arrays, tuple(lower.scalars), tuple(names), tuple(counts),
+                   lower.constants)

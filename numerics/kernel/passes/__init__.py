@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from numerics.kernel.ir import Graph, Node, Target
+from numerics.kernel.passes.cancellation import guard_cancellation
 from numerics.kernel.passes.counting import count_operations
 from numerics.kernel.passes.polynomials import collect, expand
 from numerics.kernel.passes.powers import reduce_powers
@@ -17,6 +18,7 @@ PASSES: tuple[tuple[str, Callable[[Graph, Node], Node]], ...] = (
     ("reduce powers", reduce_powers),
     ("split roots", split_roots),
     ("expand polynomials", expand),
+    ("guard cancellation", guard_cancellation),
     ("split reductions", split_reductions),
     ("halve symmetric sums", halve_symmetric),
     ("pull factors out", pull_factors),

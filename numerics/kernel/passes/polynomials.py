@@ -51,7 +51,7 @@ def collect(graph: Graph, node: Node) -> Node:
 
 def as_polynomial(node: Node) -> Polynomial | None:
     """{sorted factors: numeric coefficient}, or None where that has too many terms."""
-    match node.op:
+    match node.op if node.data != "grouped" else "grouped":
         case "const":
             return {(): node.data}
         case "add":

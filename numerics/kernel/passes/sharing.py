@@ -12,6 +12,9 @@ def share_reductions(graph: Graph, targets: list[Target]) -> list[Target]:
     return _Sharing(graph).run(targets)
 
 
+MAX_ORDERED = 3
+
+
 class _Sharing:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -32,10 +35,13 @@ class _Sharing:
         return self.order + out
 
     def _canonical(self, node: Node) -> tuple[Node, tuple[str, ...]]:
-        """The node under the renaming of its free indices to #0, #1, ... with the smallest serial."""
+        """The node under the renaming of its free indices to #0, #1, ... with the smallest serial.
+
+        Above MAX_ORDERED indices one order is tried: some equal sums are then computed twice.
+        """
         free = sorted(node.free)
         choices = []
-        for order in permutations(free):
+        for order in permutations(free) if len(free) <= MAX_ORDERED else [tuple(free)]:
             names = {old: f"#{position}" for position, old in enumerate(order)}
             choices.append((self.graph.rename(node, names), order))
         return min(choices, key=lambda choice: choice[0].serial)

@@ -22,13 +22,14 @@ def split_roots(graph: Graph, node: Node) -> Node:
 
 
 def split_arcsines(graph: Graph, node: Node) -> Node:
-    """arcsine(n, d1, d2) gets 1 / sqrt(d1 d2) as a fourth argument, a product of outer factors."""
+    """arcsine(n, d1, d2[, noise]) gets 1 / sqrt(d1 d2), a product of outer factors, and its noise last."""
 
     def change(n: Node) -> Node:
-        if n.op != "call" or n.data != "arcsine" or len(n.args) != 3:
+        if n.op != "call" or n.data != "arcsine":
             return n
-        scale = graph.mul(graph.call("rsqrt_or_zero", (d,)) for d in n.args[1:] if d is not graph.one)
-        return graph.call("arcsine", (*n.args, scale))
+        scale = graph.mul(graph.call("rsqrt_or_zero", (d,)) for d in n.args[1:3] if d is not graph.one)
+        name = "ratio_arcsine" if len(n.args) == 3 else "noisy_arcsine"
+        return graph.call(name, (*n.args[:3], scale, *n.args[3:]))
 
     return graph.transform(node, change)
 

@@ -36,19 +36,58 @@ def difference_of_products(xp: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     return (left - right) + (left_rest - right_rest)
 
 
-def arcsine(xp: Any, n: Any, d1: Any, d2: Any, scale: Any) -> Any:
+def snap(xp: Any, x: Any, noise: Any) -> Any:
+    """x, or 0 where it is within the noise of its rounding."""
+    return xp.where(x > noise, x, 0.0)
+
+
+def ratio_arcsine(xp: Any, n: Any, d1: Any, d2: Any, scale: Any) -> Any:
     """asin(n / sqrt(d1 d2)) with ``scale`` = 1 / sqrt(d1 d2), accurate up to a ratio of 1 and clamped there."""
+    return noisy_arcsine(xp, n, d1, d2, scale, 0.0)
+
+
+def noisy_arcsine(xp: Any, n: Any, d1: Any, d2: Any, scale: Any, noise: Any) -> Any:
+    """The same for n, d1, d2 with rounding of their own: d1 d2 - n^2 within ``noise`` counts as 0."""
     ratio = n * scale
     if not xp.max(xp.abs(ratio)) > NEAR:
         return xp.arcsin(ratio)
-    angle = xp.arcsin(xp.clip(ratio, -1.0, 1.0))
-    n, d1, d2 = (xp.broadcast_to(xp.asarray(a), angle.shape) for a in (n, d1, d2))
     near = xp.abs(ratio) > NEAR
-    n, d1, d2 = n[near], d1[near], d2[near]
-    angle[near] = xp.arctan2(n, square_root(xp, difference_of_products(xp, d1, d2, n, n)))
+    angle = xp.arcsin(xp.clip(ratio, -1.0, 1.0))
+    n, d1, d2, noise = (xp.broadcast_to(xp.asarray(a), angle.shape)[near] for a in (n, d1, d2, noise))
+    cosine = xp.sqrt(snap(xp, difference_of_products(xp, d1, d2, n, n), noise))
+    angle[near] = xp.arctan2(n, cosine)
     return angle
 
 
 def heaviside(xp: Any, x: Any, at_zero: Any) -> Any:
     """The step function with its value at 0."""
     return xp.where(x > 0, 1.0, xp.where(x < 0, 0.0, at_zero))
+
+
+def erf(xp: Any, x: Any) -> Any:
+    """The error function."""
+    return _scipy_special(xp).erf(x)
+
+
+def erfc(xp: Any, x: Any) -> Any:
+    """The complementary error function."""
+    return _scipy_special(xp).erfc(x)
+
+
+def four_signs(xp: Any, *correlations: Any) -> Any:
+    """The average of four signs with these correlations."""
+    from numerics.special.orthant import four_signs as evaluate
+
+    if xp.__name__ == "numpy":
+        return evaluate(*correlations)
+    return xp.asarray(evaluate(*(c.get() if hasattr(c, "get") else c for c in correlations)))
+
+
+def _scipy_special(xp: Any) -> Any:
+    if xp.__name__ == "numpy":
+        import scipy.special
+
+        return scipy.special
+    from cupyx.scipy import special
+
+    return special
