@@ -6,10 +6,11 @@ fractions that hold coefficients, with sums, averages and tall functions standin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from sympy import Derivative, Expr, Indexed, Mul, Number, Pow, Product, S, Sum, Symbol
+from sympy import Derivative, Expr, Indexed, Mul, Number, Pow, Product, S, Sum, Symbol, fraction
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE
 
@@ -46,6 +47,8 @@ class Printer(LatexPrinter):
         return str(self._print(expr))
 
     def _print_Symbol(self, expr: Symbol, style: str = "plain") -> str:
+        if "{" in expr.name:  # a name that is LaTeX, such as C_{u0,u1}
+            return re.sub(r"([A-Za-z])(\d+)", r"\1_{\2}", expr.name)
         text = str(super()._print_Symbol(expr, style=style))
         return rf"\mathrm{{{text}}}" if len(text) > 1 and text.isascii() and text.isalpha() else text
 
@@ -64,9 +67,24 @@ class Printer(LatexPrinter):
         return str(super()._print_Pow(expr))
 
     def _print_Derivative(self, expr: Derivative) -> str:
-        if isinstance(expr.expr, Indexed) and expr.derivative_count == 1:
-            return rf"\frac{{d {self._print(expr.expr)}}}{{d {self._print(expr.variables[0])}}}"
-        return str(super()._print_Derivative(expr))
+        if not isinstance(expr.expr, Symbol | Indexed) or expr.derivative_count != 1:
+            return str(super()._print_Derivative(expr))
+        variable = expr.variables[0]
+        d = "d" if variable.name == "t" else r"\partial"
+        return rf"\frac{{{d} {self._print(expr.expr)}}}{{{d} {self._print(variable)}}}"
+
+    def _print_ExpBase(self, expr: Expr, exp: Any = None) -> str:
+        above, below = fraction(expr.exp)
+        if exp is not None or below == 1:
+            return str(super()._print_ExpBase(expr, exp))
+        sign, above = ("- ", -above) if is_negative(above) else ("", above)
+        top = self._print(above)
+        top = rf"\left({top}\right)" if above.is_Add else top
+        bottom = self._print(below)
+        bottom = rf"\left({bottom}\right)" if below.is_Mul or below.is_Add else bottom
+        return rf"e^{{{sign}{top} / {bottom}}}"
+
+    _print_exp = _print_ExpBase
 
     def _print_Add(self, expr: Expr, order: Any = None) -> str:
         return "".join(
@@ -119,6 +137,7 @@ class Printer(LatexPrinter):
                 below.append(Pow(factor.base, -factor.exp))
             else:
                 above.append(factor)
+        _rationalize(above, below)
         above.sort(key=_rank)
         below.sort(key=_rank)
         tail = [f for f in above if _stands_behind(f, self)]
@@ -146,6 +165,16 @@ class Printer(LatexPrinter):
                 text += " "
             text += piece
         return text
+
+
+def _rationalize(above: list[Expr], below: list[Expr]) -> None:
+    """Write sqrt(2)/2 as 1/sqrt(2), in place."""
+    for root in [f for f in above if f.is_Pow and f.exp == S.Half and f.base.is_Integer]:
+        for whole in [f for f in below if f.is_Integer and f % root.base == 0]:
+            above.remove(root)
+            below.remove(whole)
+            below += [f for f in (whole / root.base, root) if f != 1]
+            break
 
 
 def ordered_terms(expr: Expr) -> list[tuple[str, Expr]]:
