@@ -1,0 +1,81 @@
+"""CUDA text without a device: compiled by NVRTC, and its body run on the processor through C."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from derive.model import committee
+from derive.online import derive_flow
+from numerics.kernel import emit_cuda
+from numerics.kernel.flow import flow_program
+from numerics.kernel.inputs import check_inputs, shape_of
+from numerics.kernel.kernel import compile_program
+from numerics.runtime.compiler import compile_shared, find_compiler
+from tests.test_kernel import point
+
+# What CUDA gives a kernel, for one thread at a time.
+SHIM = """#include <math.h>
+static struct { long long x; } blockIdx, blockDim, threadIdx;
+#define __device__
+#define __global__
+#define __forceinline__ inline
+#define rsqrt(x) (1.0 / sqrt(x))
+"""
+
+
+def nvrtc() -> ctypes.CDLL:
+    """The library of the nvidia-cuda-nvrtc wheel."""
+    nvidia = pytest.importorskip("nvidia")
+    for folder in nvidia.__path__:
+        for library in sorted(Path(folder).glob("*/lib/libnvrtc.so.*")):
+            return ctypes.CDLL(str(library))
+    pytest.skip("no libnvrtc in the nvidia packages")
+
+
+@pytest.mark.parametrize("activation", ["erf", "relu"])
+def test_nvrtc_accepts_the_text(activation: str) -> None:
+    library = nvrtc()
+    text = emit_cuda.emit(flow_program(derive_flow(committee(activation, normalization="batch")))).text
+    handle = ctypes.c_void_p()
+    assert library.nvrtcCreateProgram(ctypes.byref(handle), text.encode(), b"kernel.cu", 0, None, None) == 0
+    options = [b"--gpu-architecture=compute_90", b"--fmad=false"]
+    status = library.nvrtcCompileProgram(handle, len(options), (ctypes.c_char_p * len(options))(*options))
+    size = ctypes.c_size_t()
+    library.nvrtcGetProgramLogSize(handle, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetProgramLog(handle, log)
+    assert status == 0, log.value.decode()[:2000]
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="no C compiler")
+@pytest.mark.parametrize("normalization", ["none", "batch"])
+def test_the_body_computes_what_numpy_computes(normalization: str) -> None:
+    """The CUDA text through C: 5 parameter sets, one thread each, against the numpy backend."""
+    program = flow_program(derive_flow(committee("erf", normalization=normalization)))
+    emitted = emit_cuda.emit(program)
+    sets = 5
+    values = point(3, 2, sets=(sets,))
+    inputs = check_inputs(program, values, None)
+    buffers = {}
+    for name, given in {**inputs.arrays, **inputs.scalars}.items():
+        flat = given.reshape(given.shape[0], -1)
+        buffers[name] = np.ascontiguousarray(np.broadcast_to(flat, (sets, flat.shape[1])).T)
+    for target in program.targets:
+        buffers[target.name] = np.zeros((int(np.prod(shape_of(target.sizes, inputs.sizes))), sets))
+    work = np.empty(max(1, emitted.work_length(inputs.sizes)) * sets)
+    step = "void one(long long lane) { blockDim.x = 1; blockIdx.x = lane; }\n"
+    library = compile_shared(SHIM + emitted.text.replace('extern "C"', "") + step, "cuda_twin")
+    sizes = [ctypes.c_longlong(inputs.sizes[n]) for n in program.size_names]
+    pointers = [ctypes.c_void_p(buffers[n].ctypes.data) for n in emitted.pointers]
+    for lane in range(sets):
+        library.one(ctypes.c_longlong(lane))
+        for group in program.groups:
+            library[f"{group}_threads"](*sizes, ctypes.c_longlong(sets), *pointers, ctypes.c_void_p(work.ctypes.data))
+    plain = compile_program(program, "numpy")(values)
+    for name, want in plain.items():
+        found = buffers[name].T.reshape(want.shape)
+        np.testing.assert_allclose(found, want, rtol=0, atol=1e-13, err_msg=name)
