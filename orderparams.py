@@ -133,6 +133,19 @@ def _parser() -> _Parser:
     _out(solve)
     solve.add_argument("--plot", metavar="FILE", help="plot it: a .svg, .pdf or .png file")
 
+    landscape = _command(
+        commands, "landscape", "numerics.commands:landscape_command",
+        "fixed point, Hessian and Jacobian on the plateau",
+    )  # fmt: skip
+    _run_file(landscape)
+    landscape.add_argument(
+        "--q-star",
+        metavar="paper|NUMBER",
+        help="Q* under a normalization, which leaves it free; default paper",
+    )
+    _vary(landscape, "students=2:20")
+    landscape.add_argument("--format", choices=("text", "json"), default="text")
+
     simulate = _command(
         commands, "simulate", "validate.commands:simulate", "simulate the network itself", resumes=True
     )

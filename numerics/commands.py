@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from sympy import Symbol, srepr
 from derive.gaussian import Average, average, generic_covariance
 from derive.grammar import parse
 from numerics import averages
+from numerics.runtime import runfile
 from numerics.runtime.errors import InputError
 
 
@@ -47,6 +49,50 @@ def average_command(arguments: Namespace) -> int:
     if arguments.format == "text":
         _print_remarks(result, arguments.steps, value)
     return 0
+
+
+def landscape_command(arguments: Namespace) -> int:
+    """``orderparams landscape``: fixed point, Hessians and Jacobian on the plateau, one entry a point."""
+    from numerics.landscape import landscape
+
+    run = runfile.load(arguments.run)
+    varied = dict(runfile.parse_vary(text) for text in arguments.vary)
+    q_star = _q_star(arguments.q_star)
+    points = [landscape(each, q_star) for _, each in runfile.sweep(run, varied)]
+    if arguments.format == "json":
+        print(json.dumps(points, allow_nan=False))
+        return 0
+    for point in points:
+        print(f"students {point['students']}, input variance {point['input_variance']:g}, "
+              f"normalization {point['normalization']}")  # fmt: skip
+        for name, value in (*point["fixed_point"].items(), ("eps_g", point["generalization_error"])):
+            print(f"  {name:6} {value: .10g}")
+        print(f"  gradient  {_numbers(point['gradient'])}")
+        for name, words in (("hessian", "Hessian"), ("hessian_c_free", "Hessian, C free")):
+            found = point[name]
+            variables = ", ".join(found["variables"])
+            print(f"  {words} in ({variables}): eigenvalues {_numbers(found['eigenvalues'])}")
+        jacobian = point["jacobian"]
+        for sector, value in zip(jacobian["sectors"], jacobian["eigenvalues"], strict=True):
+            print(f"  Jacobian, {sector}: {value: .10g}")
+    return 0
+
+
+def _q_star(text: str | None) -> float | None:
+    """Q* from the command line; None stands for the paper's choice."""
+    if text is None or text == "paper":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(f"--q-star must be 'paper' or a positive number, not {text!r}")
+    return value
+
+
+def _numbers(values: list[float]) -> str:
+    return ", ".join(f"{value:.8g}" for value in values)
 
 
 def _before(step: Any) -> str:
