@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from numerics.runtime.errors import InputError
-from validate.simulate import Setup, run, simulate
+from validate.simulate import Setup, run, simulate, streams
+from validate.simulate.inputs import input_law
+from validate.simulate.setup import INPUT_LAWS
+from validate.simulate.streams import SEGMENT, Draws
 
 SETUP = Setup(
     students=2, teachers=2, normalization="batch", shift=True, batch_size=2, label_noise=0.1,
@@ -28,6 +31,25 @@ def test_a_replica_depends_on_the_seed_alone(method):
     other = simulate(SETUP, [1.0, 3.0], 2, 40, seed=8, method=method)
     assert np.abs(other.Q - few.Q).max() > 1e-3
     assert np.abs(few.Q[0] - few.Q[1]).max() > 1e-3
+
+
+def test_no_number_of_a_stream_comes_back():
+    draws = [
+        Draws(1, 2, purpose, (3,), lambda rng, shape: rng.standard_normal(shape), np) for purpose in (0, 1)
+    ]
+    numbers = np.concatenate([of.at(step).ravel() for of in draws for step in range(3 * SEGMENT)])
+    assert len(np.unique(numbers)) == len(numbers) == 2 * 3 * SEGMENT * 6
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("law", INPUT_LAWS)
+def test_numbers_do_not_depend_on_how_many_are_drawn_at_a_time(law, dtype, monkeypatch):
+    drawn = []
+    for block in (8, 64):
+        monkeypatch.setattr(streams, "BLOCK_NUMBERS", block)
+        draws = Draws(1, 2, 0, (3,), input_law(law, np, dtype), np)
+        drawn.append(np.stack([draws.at(step).copy() for step in range(100)]))
+    np.testing.assert_array_equal(*drawn)
 
 
 @METHODS

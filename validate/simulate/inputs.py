@@ -27,8 +27,9 @@ def input_law(name: str, xp: Any, dtype: Any) -> Sampler:
 
 
 def _heavy_tailed(rng: Any, shape: tuple[int, ...], xp: Any, dtype: Any) -> Any:
+    # Bailey (1994): sqrt(nu (U^(-2/nu) - 1)) cos(2 pi V) of uniform U, V is Student's t, of variance nu / (nu
+    # - 2).
     nu = HEAVY_TAIL_DEGREES
-    # t = z sqrt(nu / chi^2_nu) has variance nu / (nu - 2), and chi^2_nu is twice a gamma variable of shape nu
-    # / 2.
-    chi_squared = 2 * rng.standard_gamma(nu / 2, shape)
-    return (rng.standard_normal(shape) * xp.sqrt((nu - 2) / chi_squared)).astype(dtype)
+    uniform = rng.random((*shape, 2))
+    length = xp.sqrt((nu - 2) * ((1 - uniform[..., 0]) ** (-2 / nu) - 1))
+    return (length * xp.cos(2 * math.pi * uniform[..., 1])).astype(dtype)

@@ -22,6 +22,9 @@ SEGMENT = 1024
 BLOCK_NUMBERS = 1 << 12
 """Numbers drawn at a time for one replica: enough to amortize the call, few enough to stay in cache."""
 
+BUFFER_NUMBERS = 1 << 22
+"""Numbers drawn at a time for all replicas, at most: 32 MiB."""
+
 FRAME, INPUTS, NOISE = range(3)
 CHAIN_INPUTS, CHAIN_NOISE, CHAIN_LENGTH, CHAIN_MIXING = range(3, 7)
 COMPILED_DIRECT, COMPILED_CHAIN = range(7, 9)
@@ -46,7 +49,8 @@ class Draws:
     ) -> None:
         self.seed, self.replicas, self.purpose, self.shape = seed, replicas, purpose, shape
         self.sampler, self.xp = sampler, xp
-        fitting = max(1, min(SEGMENT, BLOCK_NUMBERS // max(1, math.prod(shape))))
+        numbers = max(1, math.prod(shape))
+        fitting = max(1, min(SEGMENT, BLOCK_NUMBERS // numbers, BUFFER_NUMBERS // (numbers * replicas)))
         self.block = 1 << (fitting.bit_length() - 1)  # a power of two divides the segment
         self.buffer: Array = None
 
