@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -257,11 +258,12 @@ def _second_order(
         claim="takagi2020.claim-eta2-negligible",
         says="the eta^2 / b term of dQ/dt is negligible when b is large",
         answer=(
-            f"Compared with the largest change of an overlap Q, the term contributes up to {', '.join(parts)}; the "
-            f"simulation sees it everywhere (a theory without it is off by {min(map(min, scores.values())):.0f} "
-            "standard errors or more). It falls as 1/b, but under the exact gradient of the normalization it is "
-            f"all that moves the norms, and a plateau gives it time: at {plateau['where']} the error halves at "
-            f"t = {plateau['with the term']:.0f}, without the term at t = {plateau['without']:.0f}."
+            f"Compared with the largest change of an overlap Q, the term contributes up to {', '.join(parts)}; "
+            "the simulation sees it everywhere: a theory without it is off by "
+            f"{min(map(min, scores.values())):.0f} standard errors or more. It falls as 1/b, but under the exact "
+            "gradient of the normalization it is all that moves the norms, and a plateau gives it time: at "
+            f"{plateau['where']} the error halves at t = {plateau['with the term']:.0f}, without the term at "
+            f"t = {plateau['without']:.0f}."
         ),
         verdict="conditional",
         evidence={
@@ -287,7 +289,8 @@ def _on_a_plateau() -> dict[str, Any]:
     left = [float(times[np.argmax(e < e[200] / 2)]) for e in curves.generalization_error]
     return {
         "where": f"K = M = {units}, eta = 1, b = {batch}", "with the term": left[0], "without": left[1],
-        "Q_11 at the start": float(curves.Q[0, 0, 0, 0]), "Q_11 when left": float(curves.Q[0, 2 * int(left[0]), 0, 0]),
+        "Q_11 at the start": float(curves.Q[0, 0, 0, 0]),
+        "Q_11 when left": float(curves.Q[0, 2 * int(left[0]), 0, 0]),
     }  # fmt: skip
 
 

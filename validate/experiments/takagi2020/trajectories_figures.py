@@ -52,10 +52,10 @@ def curves(
     size, replicas = measured[0].size, len(measured[0].Q)
     return Picture(
         figure,
-        f"Order parameters after an asymmetric start, $\\tau = {cases[0].input_variance:g}$, erf units. Lines: "
-        f"the derived flow, nothing fitted. Points: means over {replicas} replicas of the simulation at "
-        f"N = {size}, bars two standard errors. Dotted: the flow without its $\\eta^2$ term, which the data "
-        "reject. Criterion and result of all cases stand in the figure of scores.",
+        f"Order parameters after an asymmetric start, $\\tau = {cases[0].input_variance:g}$, erf units. "
+        f"Lines: the derived flow, nothing fitted. Points: means over {replicas} replicas of the simulation at "
+        f"N = {size}, bars two standard errors. Dotted: the flow without its $\\eta^2$ term, which the "
+        "data reject. Criterion and result of all cases stand in the figure of scores.",
     )
 
 
@@ -88,9 +88,9 @@ def sizes(
     axes[1].set_ylabel("spread of single runs")
     return Picture(
         figure,
-        f"How infinite N is approached ({case.name}, $t = {comparison.times[-1]:g}$). Left: means over replicas "
-        "deviate as 1/N; dashed, the fit whose value at 1/N = 0 is compared with the flow. Right: single runs "
-        "spread as $N^{-1/2}$ (dashed).",
+        f"How infinite N is approached ({case.name}, $t = {comparison.times[-1]:g}$). Left: means over "
+        "replicas deviate as 1/N; dashed, the fit whose value at 1/N = 0 is compared with the flow. Right: "
+        "single runs spread as $N^{-1/2}$ (dashed).",
     )
 
 
@@ -125,8 +125,8 @@ def scores(names: Sequence[str], comparisons: Sequence[Comparison], level: float
     worst = max(float(np.abs(c.z).max()) for c in comparisons)
     return Picture(
         figure,
-        f"Left: z of every tested entry and time, by case. Criterion: none beyond {limit:.1f} (shaded), so that "
-        f"any false alarm among all has probability 1 %; the largest is {worst:.1f}. Right: the same data "
+        f"Left: z of every tested entry and time, by case. Criterion: none beyond {limit:.1f} (shaded), so "
+        f"that any false alarm among all has probability 1 %; the largest is {worst:.1f}. Right: the same data "
         "against theories that are wrong in one respect; right of the line they are rejected.",
     )
 
