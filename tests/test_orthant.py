@@ -120,6 +120,38 @@ def test_against_many_digits(kind: str, size: float) -> None:
             assert error < ROUNDING + inherent
 
 
+@pytest.mark.parametrize("kind", ["coplanar", "pair", "two pairs", "triple", "quadruple", "nested"])
+@pytest.mark.parametrize("size", [1e-2, 1e-4, 1e-6])
+def test_given_correlations_count_as_exact(kind: str, size: float) -> None:
+    """No digit is lost near collinear fields, where the correlations as given are semidefinite."""
+    checked = 0
+    with mp.workdps(60):
+        for c in correlations(ensemble(kind, size, 8, seed=6)).T:
+            matrix = mp.eye(4)
+            for (a, b), value in zip(PAIRS, c, strict=True):
+                matrix[a, b] = matrix[b, a] = mp.mpf(value)
+            if min(mp.eigsy(matrix, eigvals_only=True)) >= 0:
+                checked += 1
+                assert abs(four_signs(*c) - any_precision.four_signs(*c, digits=18)) < ROUNDING
+    assert checked >= 4
+
+
+@pytest.mark.parametrize("kind", ["generic", *KINDS])
+def test_no_order_of_fields_loses_digits(kind: str) -> None:
+    """Other orders take other paths, so an error of one path would show."""
+    vectors = ensemble(kind, 1e-4, 6000, seed=3)
+    orders = ([0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2])
+    values = [four_signs(*correlations(vectors[:, order])) for order in orders]
+    assert np.ptp(values, axis=0).max() < ROUNDING
+
+
+def test_three_nearly_collinear_fields_whose_cheapest_path_loses_digits() -> None:
+    """The path with the fewest nodes has two of the three as its hinge and would be wrong by 5e-12."""
+    c = (0.9999999999994729, 0.9999999999993698, 0.41514570558799435)
+    c += (0.999999999998681, 0.41514556595659, 0.41514639864894837)
+    assert abs(four_signs(*c) - any_precision.four_signs(*c, digits=18)) < ROUNDING
+
+
 def test_many_digits_agree_with_fewer_and_with_an_exact_case() -> None:
     with mp.workdps(60):
         fifth = any_precision.four_signs(*[mp.mpf(1) / 2] * 6, digits=40)

@@ -78,10 +78,8 @@ FOUR_SIGNS_FUNCTION void four_signs_pair(four_signs_path *best, int pair, const 
     double a1 = sqrt(four_signs_volume(q13, q14, q34, k1, l1, fma(-c13, c14, c34))) * inverse;
     double a2 = sqrt(four_signs_volume(q23, q24, q34, k2, l2, fma(-c23, c24, c34))) * inverse;
 
-    double a_sum = a1 + a2, b_sum = b1 + b2, c_sum = c13 + c23, c_gap = c13 - c23;
+    double a_sum = a1 + a2, a_gap = a1 - a2, b_sum = b1 + b2, c_sum = c13 + c23, c_gap = c13 - c23;
     double b_gap = fma(-c_gap, c34, c14 - c24) * inverse;
-    double a_gap = -(c_gap * c_sum + b_gap * b_sum) / (a_sum > 0 ? a_sum : 1);
-    if (!(fabs(a_gap) <= a_sum)) a_gap = a1 - a2;
     double gap = b_gap * b_gap + c_gap * c_gap, sum = b_sum * b_sum + c_sum * c_sum;
     double minus_same = (a_gap * a_gap + gap) / 2, minus_opposite = (a_sum * a_sum + gap) / 2;
     double plus_same = (a_sum * a_sum + sum) / 2, plus_opposite = (a_gap * a_gap + sum) / 2;

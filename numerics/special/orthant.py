@@ -155,9 +155,8 @@ def _candidates(
     a2 = np.sqrt(_volume(q23, q24, q34, k2, l2, _minor(c34, c23, c24))) / sine34
 
     # With 1 and 2 on the same side of the plane (34), and on opposite sides: 1 - c12 and 1 + c12.
-    a_sum, c_gap, b_gap = a1 + a2, c13 - c23, _minor(c14 - c24, c13 - c23, c34) / sine34
-    a_gap = -(c_gap * (c13 + c23) + b_gap * (b1 + b2)) / np.where(a_sum > 0, a_sum, 1)
-    a_gap = np.where(np.abs(a_gap) <= a_sum, a_gap, a1 - a2)
+    a_sum, a_gap, c_gap = a1 + a2, a1 - a2, c13 - c23
+    b_gap = _minor(c14 - c24, c_gap, c34) / sine34
     in_plane_gap, in_plane_sum = b_gap**2 + c_gap**2, (b1 + b2) ** 2 + (c13 + c23) ** 2
     minus_same, minus_opposite = (a_gap**2 + in_plane_gap) / 2, (a_sum**2 + in_plane_gap) / 2
     plus_same, plus_opposite = (a_sum**2 + in_plane_sum) / 2, (a_gap**2 + in_plane_sum) / 2
