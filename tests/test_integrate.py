@@ -57,7 +57,7 @@ def reference(flow: Flow, initial: dict[str, Any], parameters: dict[str, Any], t
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_tolerance_is_honoured(flow: Flow, backend: str) -> None:
-    """Through the plateau to specialization.  The criterion is 100 times the local tolerance: errors of steps add
+    """Onto the plateau and along it.  The criterion is 100 times the local tolerance: errors of steps add
     up along the trajectory, and the plateau's unstable mode multiplies them."""
     times = np.linspace(0, 60, 31)
     want = reference(flow, INITIAL, PARAMETERS, times)
@@ -126,12 +126,12 @@ def test_what_cannot_go_on_keeps_what_it_has(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_an_event_may_watch_any_number_of_the_state(flow: Flow, backend: str) -> None:
-    found = solve(flow, INITIAL, [0.0, 60.0], PARAMETERS, backend=backend,
+    found = solve(flow, INITIAL, [0.0, 200.0], PARAMETERS, backend=backend,
                   events=[Event("aligned", (R[1, 1] - R[1, 2]) ** 2, 0.04, 1)])
     moment = found.event_times["aligned"]
     at = solve(flow, INITIAL, [0.0, moment], PARAMETERS, backend=backend)
     difference = abs(at["R"][-1, 0, 0] - at["R"][-1, 0, 1])
-    assert 0 < moment < 60
+    assert 60 < moment < 120
     assert difference == pytest.approx(0.2, abs=1e-6)
 
 
