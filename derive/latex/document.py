@@ -30,12 +30,15 @@ PREAMBLE = r"""\documentclass[10pt,a4paper]{article}
 LATEX_SECONDS = 120
 
 
-def display(equation: Equation) -> str:
-    """An equation as displayed mathematics for a notebook, with its "where" list."""
-    shown = layout(equation)
-    body = align(shown.equation)
-    if shown.where:
-        body += r"\\ &\text{where}\\ " + r"\\ ".join(align(block) for block in shown.where)
+def display(*equations: Equation) -> str:
+    """Equations as displayed mathematics for a notebook, with what their letters stand for."""
+    pieces = []
+    for equation in equations:
+        shown = layout(equation)
+        pieces.append(align(shown.equation))
+        if shown.where:
+            pieces += [r"&\text{where}", *(align(block) for block in shown.where)]
+    body = "\\\\\n".join(pieces)
     return rf"$$\begin{{aligned}}{body}\end{{aligned}}$$"
 
 

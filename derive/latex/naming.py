@@ -58,9 +58,7 @@ class Names:
         if isinstance(expression, Mul):
             return Mul(*(self.shorten(a) if _open(a) else self._inside(a) for a in expression.args))
         if isinstance(expression, Sum):
-            body = expression.function
-            short = self.shorten(body) if _open(body) or not body.is_Add else self._inside(body)
-            return Sum(short, *expression.limits)
+            return Sum(self.shorten(expression.function), *expression.limits)
         return self._inside(expression)
 
     def _inside(self, expression: Expr) -> Expr:

@@ -180,12 +180,13 @@ def _rationalize(above: list[Expr], below: list[Expr]) -> None:
 def ordered_terms(expr: Expr) -> list[tuple[str, Expr]]:
     """The terms of a sum in printed order, as sign and term without it.
 
-    Sums over units and averages come by rising power of the learning rate; a plain sum as sympy orders it,
-    but with a positive term first.
+    By rising power of the learning rate, then as sympy orders them, but with a positive term first among
+    terms of one power.
     """
     terms = expr.as_ordered_terms()
-    if expr.has(Sum, GaussianAverage):
-        terms.sort(key=lambda term: term.as_powers_dict().get(eta, 0))
+    order = {term: term.as_powers_dict().get(eta, 0) for term in terms}
+    if len(set(order.values())) > 1:
+        terms.sort(key=order.__getitem__)
     else:
         first = next((k for k, term in enumerate(terms) if not is_negative(term)), 0)
         terms = [terms[first], *terms[:first], *terms[first + 1 :]]
