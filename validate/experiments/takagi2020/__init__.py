@@ -1,4 +1,4 @@
 """Takagi, Yoshida and Okada (2020), The effect of batch normalization in the symmetric phase."""
 
-EXPERIMENTS: tuple[str, ...] = ("trajectories",)
+EXPERIMENTS: tuple[str, ...] = ("trajectories", "real_normalization",)
 """The modules of this package that are experiments, in the order of the report."""

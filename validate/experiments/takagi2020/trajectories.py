@@ -258,12 +258,12 @@ def _second_order(
         claim="takagi2020.claim-eta2-negligible",
         says="the eta^2 / b term of dQ/dt is negligible when b is large",
         answer=(
-            f"Compared with the largest change of an overlap Q, the term contributes up to {', '.join(parts)}; "
-            "the simulation sees it everywhere: a theory without it is off by "
-            f"{min(map(min, scores.values())):.0f} standard errors or more. It falls as 1/b, but under the exact "
-            "gradient of the normalization it is all that moves the norms, and a plateau gives it time: at "
-            f"{plateau['where']} the error halves at t = {plateau['with the term']:.0f}, without the term at "
-            f"t = {plateau['without']:.0f}."
+            "Compared with the largest change of an overlap Q, the term contributes up to "
+            f"{', '.join(parts)}; the simulation sees it everywhere: a theory without it is off by "
+            f"{min(map(min, scores.values())):.0f} standard errors or more. It falls as 1/b, but under "
+            "the exact gradient of the normalization it is all that moves the norms, and a plateau gives "
+            f"it time: at {plateau['where']} the error halves at t = {plateau['with the term']:.0f}, "
+            f"without the term at t = {plateau['without']:.0f}."
         ),
         verdict="conditional",
         evidence={

@@ -53,9 +53,9 @@ def curves(
     return Picture(
         figure,
         f"Order parameters after an asymmetric start, $\\tau = {cases[0].input_variance:g}$, erf units. "
-        f"Lines: the derived flow, nothing fitted. Points: means over {replicas} replicas of the simulation at "
-        f"N = {size}, bars two standard errors. Dotted: the flow without its $\\eta^2$ term, which the "
-        "data reject. Criterion and result of all cases stand in the figure of scores.",
+        f"Lines: the derived flow, nothing fitted. Points: means over {replicas} replicas of the "
+        f"simulation at N = {size}, bars two standard errors. Dotted: the flow without its $\\eta^2$ "
+        "term, which the data reject. Criterion and result of all cases stand in the figure of scores.",
     )
 
 
@@ -125,9 +125,9 @@ def scores(names: Sequence[str], comparisons: Sequence[Comparison], level: float
     worst = max(float(np.abs(c.z).max()) for c in comparisons)
     return Picture(
         figure,
-        f"Left: z of every tested entry and time, by case. Criterion: none beyond {limit:.1f} (shaded), so "
-        f"that any false alarm among all has probability 1 %; the largest is {worst:.1f}. Right: the same data "
-        "against theories that are wrong in one respect; right of the line they are rejected.",
+        f"Left: z of every tested entry and time, by case. Criterion: none beyond {limit:.1f} (shaded), "
+        f"so that any false alarm among all has probability 1 %; the largest is {worst:.1f}. Right: the "
+        "same data against theories that are wrong in one respect; right of the line they are rejected.",
     )
 
 
