@@ -33,7 +33,7 @@ from derive.equation import Equation, LedgerEntry, Step, Verdict
 from derive.errors import DerivationError
 from derive.gaussian import GaussianAverage, average
 from derive.indexed import index_symbol
-from derive.latex import Layout, document, escape, latex, layout, parts, width
+from derive.latex import Layout, display, document, escape, latex, layout, parts, width
 from derive.latex.naming import Names, canonical
 from derive.latex.printer import ordered_terms, pull_constants
 from derive.latex.rows import ROOM
@@ -248,6 +248,8 @@ def test_terms_keep_their_signs() -> None:
             Add(*(term if sign == "+" else -term for sign, term in ordered_terms(expression))) == expression
         )
     assert latex(b - a) == "b - a"
+    assert latex(eta**2 * a - eta * b) == r"- b \eta + a \eta^{2}"
+    assert latex(eta**a - b) == r"\eta^{a} - b"
 
 
 # Rows and names -------------------------------------------------------------------------------------
@@ -300,6 +302,18 @@ def test_short_equations_stay_as_they_are() -> None:
     shown = layout(Equation("short", Symbol("I"), 2 * asin(tau * Q[i, j]) / pi))
     assert shown.equation.right == (latex(2 * asin(tau * Q[i, j]) / pi),)
     assert shown.where == ()
+
+
+def test_a_notebook_shows_a_system(flow_equations: tuple[Equation, ...]) -> None:
+    shown = display(*flow_equations)
+    assert shown.startswith(r"$$\begin{aligned}") and shown.endswith(r"\end{aligned}$$")
+    assert [shown.count(rf"\frac{{d {left}}}{{d t}} &=") for left in ("Q_{ij}", "R_{in}", "g_{i}")] == [
+        1,
+        1,
+        1,
+    ]
+    assert shown.count(r"\text{where}") >= 3
+    assert flow_equations[0]._repr_latex_() == display(flow_equations[0])
 
 
 @pytest.mark.parametrize("room", [24.0, ROOM])

@@ -71,7 +71,7 @@ def report() -> Report:
         name="made-up", title="Made up", question="Is $a < b$?", answer="Yes.",
         settings={"sizes": [100, 300], "rates": {"eta": 0.1}, "batch": float("inf")}, seeds={"master": 7},
         checks=checks, findings=findings, equations=(i2,),
-        figures={"curves": curves(), "cloud": cloud()},
+        figures={"made-up.curves": curves(), "cloud": cloud()},
         tables=(Table("Times", ("K", "t"), ((2, 1.5e-7),)),), seconds=3.2,
     )  # fmt: skip
     return Report(
@@ -174,7 +174,7 @@ def test_the_json_twin_feeds_the_ledger(written: dict[str, Path]) -> None:
     assert experiment["settings"] == {"sizes": [100, 300], "rates": {"eta": 0.1}, "batch": "inf"}
     assert [check["outcome"] for check in experiment["checks"]] == ["passed", "not tested"]
     assert experiment["checks"][1]["predicted"] == [1.0, 2.0]
-    assert experiment["figures"][0]["name"] == "curves"
+    assert experiment["figures"][0]["name"] == "made-up.curves"
     assert loaded["ledger"][0]["derived"]["srepr"].startswith("Equality(")
     assert loaded["ledger"][0]["corrected"]["latex"] == latex(2 * asin(u) / pi)
 
@@ -203,6 +203,7 @@ def test_tables_of_verdicts(written: dict[str, Path]) -> None:
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_the_pdf_is_made(written: dict[str, Path]) -> None:
     assert written["pdf"].read_bytes().startswith(b"%PDF")
+    assert r"{figures/made-up-curves}" in written["tex"].read_text()  # a dot would read as an extension
 
 
 def test_the_same_results_give_the_same_bytes(written: dict[str, Path], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sympy import Derivative, Expr, Indexed, Mul, Number, Pow, Product, S, Sum, Symbol, fraction
+from sympy import Derivative, Expr, Indexed, Mul, Number, Pow, Product, S, Sum, Symbol, fraction, sympify
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE
 
@@ -184,7 +184,8 @@ def ordered_terms(expr: Expr) -> list[tuple[str, Expr]]:
     terms of one power.
     """
     terms = expr.as_ordered_terms()
-    order = {term: term.as_powers_dict().get(eta, 0) for term in terms}
+    powers = {term: sympify(term.as_powers_dict().get(eta, 0)) for term in terms}
+    order = {term: power if power.is_Rational else S.Zero for term, power in powers.items()}
     if len(set(order.values())) > 1:
         terms.sort(key=order.__getitem__)
     else:

@@ -6,7 +6,7 @@ import csv
 import io
 
 from derive.latex import document, escape
-from validate.report.model import ExperimentResult, Report
+from validate.report.model import ExperimentResult, Report, anchor
 from validate.report.text import number
 
 
@@ -59,7 +59,7 @@ def _experiment(experiment: ExperimentResult) -> str:
     ]
     for name, picture in experiment.figures.items():
         parts.append(
-            rf"\includegraphics[width=\textwidth]{{figures/{name}}}" + "\n\n"
+            rf"\includegraphics[width=\textwidth]{{figures/{anchor(name)}}}" + "\n\n"
             r"{\small " + escape(picture.caption) + "}\n"
         )
     if experiment.checks:

@@ -12,7 +12,7 @@ from derive.latex import compile_pdf
 from numerics.runtime.errors import InputError
 from numerics.runtime.results import check_folder
 from validate.report import figures, html, tables, twin
-from validate.report.model import Picture, Report
+from validate.report.model import Picture, Report, anchor
 
 HINT = "it should be the report.json that validate writes"
 
@@ -27,12 +27,16 @@ def write(report: Report, out_dir: str | os.PathLike[str]) -> dict[str, Path]:
     """
     target = check_folder(out_dir)
     pictures = {name: p for experiment in report.experiments for name, p in experiment.figures.items()}
-    if len(pictures) < sum(len(experiment.figures) for experiment in report.experiments):
+    if len({anchor(name) for name in pictures}) < sum(
+        len(experiment.figures) for experiment in report.experiments
+    ):
         raise ValueError("two experiments gave a figure the same name")
     with tempfile.TemporaryDirectory(dir=target, prefix=".report.") as folder:
         staged = Path(folder)
         (staged / "figures").mkdir()
-        drawings = {name: _draw(name, picture, staged / "figures") for name, picture in pictures.items()}
+        drawings = {
+            name: _draw(anchor(name), picture, staged / "figures") for name, picture in pictures.items()
+        }
         source = tables.report_tex(report)
         made = {
             "csv": _text(staged / "verdicts.csv", tables.verdicts_csv(report)),
