@@ -146,6 +146,17 @@ def _parser() -> _Parser:
     _vary(landscape, "students=2:20")
     landscape.add_argument("--format", choices=("text", "json"), default="text")
 
+    plateau = _command(
+        commands, "plateau", "validate.plateau:plateau", "when the symmetric phase is entered and left"
+    )
+    _run_file(plateau)
+    _vary(plateau, "learning_rate=0.2:1:5; or students, input_variance")
+    plateau.add_argument(
+        "--replicas", type=_whole(1), default=64, metavar="S", help="independent runs, default 64"
+    )
+    plateau.add_argument("--plot", metavar="FILE", help="plot it: a .svg, .pdf or .png file")
+    plateau.add_argument("--format", choices=("text", "json"), default="text")
+
     simulate = _command(
         commands, "simulate", "validate.commands:simulate", "simulate the network itself", resumes=True
     )

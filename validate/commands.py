@@ -56,7 +56,7 @@ def solve(arguments: Namespace) -> int:
 
 def simulate(arguments: Namespace) -> int:
     """``orderparams simulate``: replicas of the network itself, recorded at the run file's times."""
-    from validate.runs import setup_of
+    from validate.runs import setup_of, simulation_backend
     from validate.simulate import simulate as run_simulation
 
     run = runfile.load(arguments.run)
@@ -65,20 +65,16 @@ def simulate(arguments: Namespace) -> int:
     if arguments.out:
         check_writable(arguments.out, SUFFIXES)
         checkpoint = Path(f"{arguments.out}.checkpoint")
-    # The compiled simulation knows the built-in networks only; asked for by name, it says so itself.
-    built_in = setup.model is None and setup.input_law == "gaussian" and isinstance(setup.activation, str)
-    prefer = ("c", "cupy", "numpy") if built_in else ("cupy", "numpy")
-    backend, reason = choose_backend(arguments.backend, ("numpy", "cupy", "c"), prefer)
+    backend, reason, options = simulation_backend(setup, arguments.backend)
     measured = run_simulation(
         setup, run.times, arguments.replicas, arguments.size, seed=arguments.seed, method=arguments.method,
-        xp=_array_module(backend), dtype=np.float32 if arguments.precision == "single" else np.float64,
-        compiled=backend == "c", progress=sys.stderr.isatty(), checkpoint=checkpoint,
+        dtype=np.float32 if arguments.precision == "single" else np.float64,
+        progress=sys.stderr.isatty(), checkpoint=checkpoint, **options,
     )  # fmt: skip
     result: dict[str, Any] = {}
     for name, axes in measured.axes.items():
         values = getattr(measured, name)
-        if values is not None:
-            result[name] = labelled(values, *axes)
+        result[name] = None if values is None else labelled(values, *axes)
     error = measured.generalization_error
     result |= {
         "complete": True,
@@ -95,11 +91,3 @@ def simulate(arguments: Namespace) -> int:
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     return 0
-
-
-def _array_module(backend: str) -> Any:
-    if backend == "cupy":
-        import cupy
-
-        return cupy
-    return np

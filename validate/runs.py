@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
+from numerics.runtime.devices import choose_backend
 from numerics.runtime.runfile import Run
 from validate.simulate import Setup
 
@@ -37,3 +42,16 @@ def setup_of(run: Run) -> Setup:
         v=initial.v,
         model=None if run.model == "committee" else run.model,
     )
+
+
+def simulation_backend(setup: Setup, wanted: str = "auto") -> tuple[str, str, dict[str, Any]]:
+    """The backend to simulate ``setup`` on, the reason, and what ``simulate`` must be told of it."""
+    # The compiled simulation knows the built-in networks only; asked for by name, it says so itself.
+    built_in = setup.model is None and setup.input_law == "gaussian" and isinstance(setup.activation, str)
+    prefer = ("c", "cupy", "numpy") if built_in else ("cupy", "numpy")
+    backend, reason = choose_backend(wanted, ("numpy", "cupy", "c"), prefer)
+    if backend == "cupy":
+        import cupy
+
+        return backend, reason, {"xp": cupy}
+    return backend, reason, {"xp": np, "compiled": backend == "c"}

@@ -173,7 +173,12 @@ def with_parameters(run: Run, **changes: Any) -> Run:
 
     What the run file left to a default follows: ``students`` moves ``teachers`` unless it is given.
     """
-    return build({**run.source, "parameters": {**run.source.get("parameters", {}), **changes}}, run.folder)
+    return with_tables(run, parameters={**run.source.get("parameters", {}), **changes})
+
+
+def with_tables(run: Run, **tables: Mapping[str, Any]) -> Run:
+    """``run`` with whole tables of its run file replaced, as in ``initial={...}``, checked again."""
+    return build({**run.source, **tables}, run.folder)
 
 
 # --- the tables, one function each -------------------------------------------------------------------
