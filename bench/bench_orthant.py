@@ -4,8 +4,8 @@
 
 Nanoseconds of CPU time a point, one thread, best of several rounds; scipy at its default accuracy of 1e-5.
 Errors are against the any-precision evaluation on a subset, in excess of what rounding the correlations to
-float64 alone does.  "C - numpy" is large where
-rounding made the matrix indefinite and there is no one value.
+float64 alone does.  "C - numpy" is large only where rounding made a matrix indefinite, so that it has no one
+value.
 """
 
 from __future__ import annotations
@@ -105,9 +105,8 @@ def scipy_time(c: np.ndarray) -> float:
 def main() -> None:
     points = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     library = compile_shared(FOUR_SIGNS_C + LOOP, "bench_orthant") if find_compiler() else None
-    print(
-        f"{'ns a point':27}{'C':>8}{'numpy':>8}{'scipy':>10}{'scipy/C':>9}{'excess error':>14}{'C - numpy':>11}"
-    )
+    titles = f"{'C':>8}{'numpy':>8}{'scipy':>11}{'scipy/C':>9}{'excess error':>14}{'C - numpy':>11}"
+    print(f"{'ns a point':27}{titles}")
     for name, vectors in ensembles(points).items():
         c = correlations(vectors)
         by_numpy = best_time(lambda c=c: four_signs(*c)) / points
@@ -118,7 +117,7 @@ def main() -> None:
         by_scipy = scipy_time(c)
         error = excess_error(vectors[:SUBSET], lambda c: four_signs(*c))
         print(
-            f"{name:27}{1e9 * by_c:8.0f}{1e9 * by_numpy:8.0f}{1e9 * by_scipy:10.0f}{by_scipy / by_c:9.0f}"
+            f"{name:27}{1e9 * by_c:8.0f}{1e9 * by_numpy:8.0f}{1e9 * by_scipy:11.0f}{by_scipy / by_c:9.0f}"
             f"{max(error, 0):14.1e}{apart:11.1e}"
         )
 

@@ -167,6 +167,14 @@ def test_bad_covariances_are_refused(bad: object, reason: str) -> None:
         gaussian_average(lambda *u: u[0], bad, False)
 
 
+def test_five_independent_fields_are_refused() -> None:
+    with pytest.raises(InputError, match="at most four independent fields"):
+        gaussian_average(lambda *u: u[0], np.eye(5), False)
+    # Five fields of rank two are an integral in two dimensions.
+    c = covariance(2, 5, seed=1)
+    assert_average(lambda *u: u[0] * u[4], c, True, c[0, 4], 1e-12)
+
+
 def test_factor() -> None:
     for rank in (1, 2, 3, 4):
         c = covariance(rank, 4, seed=rank) * np.outer([1, 1e-6, 1e3, 1], [1, 1e-6, 1e3, 1])

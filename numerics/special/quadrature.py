@@ -72,6 +72,10 @@ def gaussian_average(
     """
     factor = covariance_factor(covariance)
     dimension = factor.shape[1]
+    if dimension > len(_SHIFTS):
+        raise InputError(
+            f"quadrature takes at most four independent fields; this covariance has rank {dimension}"
+        )
 
     def sample(z: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
