@@ -121,6 +121,7 @@ def test_bad_setups_are_refused_with_the_reason(changes, message):
         ({"times": [-1.0]}, "times"),
         ({"method": "chian"}, "did you mean 'chain'"),
         ({"replicas": 0}, "replicas"),
+        ({"seed": -1}, "seed"),
         ({"dtype": np.int32}, "dtype"),
         ({"method": "chain", "dtype": np.float32}, "double precision"),
     ],

@@ -88,7 +88,7 @@ class Compiled(Learner):
             shift=setup.shift,
             slope=slope or 0.0,
             rate=setup.learning_rate / size,
-            gain_rate=setup.gain_rate / size,
+            gain_rate=setup.gain_learning_rate / size,
             output_rate=setup.second_layer_learning_rate / size,
             variance=setup.input_variance,
             label_noise=setup.label_noise,

@@ -75,7 +75,7 @@ class Learner(ABC):
         self._move_parameters(gradient)
 
     def _move_parameters(self, gradient: Gradient) -> None:
-        gain_rate = self.setup.gain_rate / self.size
+        gain_rate = self.setup.gain_learning_rate / self.size
         if gradient.g is not None:
             self.g = self.g - gain_rate * gradient.g
         if gradient.shift is not None:

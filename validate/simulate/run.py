@@ -105,6 +105,8 @@ def simulate(
     for name, count in (("replicas", replicas), ("size", size)):
         if count < 1 or int(count) != count:
             raise InputError(f"{name} must be a whole number of at least 1, not {count!r}")
+    if seed < 0 or int(seed) != seed:
+        raise InputError(f"seed must be a whole number of at least 0, not {seed!r}")
     if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
         raise InputError(f"dtype must be float64 or float32, not {np.dtype(dtype)}")
     if compiled and xp is not np:

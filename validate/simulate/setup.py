@@ -45,7 +45,7 @@ class Setup:
     activation: Any = "erf"
     normalization: str = "none"
     learning_rate: float = 1.0
-    gain_learning_rate: float | None = None
+    gain_learning_rate: float = None  # type: ignore[assignment]  # the learning rate, unless given
     second_layer_learning_rate: float = 0.0
     input_variance: float = 1.0
     batch_size: int = 1
@@ -74,11 +74,6 @@ class Setup:
         """Whether a gain is learned by the committee machine."""
         return self.normalization != "none"
 
-    @property
-    def gain_rate(self) -> float:
-        """The learning rate of gains and shifts: that of the weights unless given."""
-        return self.learning_rate if self.gain_learning_rate is None else self.gain_learning_rate
-
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
@@ -92,14 +87,18 @@ class Setup:
                 f"batch_size must be a whole number of at least 1 in a simulation, not {self.batch_size!r}"
             )
         self._set("batch_size", int(self.batch_size))
+        if self.gain_learning_rate is None:
+            self._set("gain_learning_rate", self.learning_rate)
         for name in (
-            "learning_rate", "gain_rate", "second_layer_learning_rate",
+            "learning_rate", "gain_learning_rate", "second_layer_learning_rate",
             "label_noise", "weight_decay", "gain_decay",
         ):  # fmt: skip
             if not _is_finite(getattr(self, name)) or getattr(self, name) < 0:
                 raise InputError(f"{name} must be a number of at least 0, not {getattr(self, name)!r}")
+            self._set(name, float(getattr(self, name)))  # a numpy scalar would widen single precision
         if not _is_finite(self.input_variance) or self.input_variance <= 0:
             raise InputError(f"input_variance must be a positive number, not {self.input_variance!r}")
+        self._set("input_variance", float(self.input_variance))
 
     def _check_names(self) -> None:
         for kind, name, known in (
