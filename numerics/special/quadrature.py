@@ -73,9 +73,7 @@ def gaussian_average(
     factor = covariance_factor(covariance)
     dimension = factor.shape[1]
     if dimension > len(_SHIFTS):
-        raise InputError(
-            f"quadrature takes at most four independent fields; this covariance has rank {dimension}"
-        )
+        raise InputError(f"quadrature takes at most four independent fields; this rank is {dimension}")
 
     def sample(z: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
