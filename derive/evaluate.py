@@ -21,13 +21,13 @@ from sympy import (
     Rational,
     Sum,
     Symbol,
+    asin,
 )
 
 from derive.errors import DerivationError
 from derive.gaussian import FourSigns, GaussianAverage
-from derive.gaussian.average import average
+from derive.gaussian.average import average_at, semidefinite
 from derive.gaussian.four_signs import evaluate as four_signs
-from derive.gaussian.unevaluated import dict_covariance
 
 Values = Mapping[Any, Any]
 """Numbers for symbols (sizes included) and nested lists for indexed bases; unit 1 is entry 0."""
@@ -37,7 +37,6 @@ ELEMENTARY = frozenset(
         "sin",
         "cos",
         "tan",
-        "asin",
         "acos",
         "atan",
         "atan2",
@@ -57,20 +56,26 @@ ELEMENTARY = frozenset(
 def evaluate(expression: Expr, values: Values, digits: int = 15) -> Any:
     """The value of an expression at given sizes, overlaps and parameters, as an mpmath number.
 
-    ``values`` maps Symbols to numbers and IndexedBases (or their names) to nested sequences.
+    ``values`` maps Symbols to numbers and IndexedBases (or their names) to nested sequences.  Closed forms at
+    coinciding or collinear fields take their limits: inside a root, an arcsine or an orthant function, a sum
+    that vanishes up to rounding (10^-digits of its terms) is zero, and zero times infinity is zero.
 
-    Raises DerivationError for a symbol without a value.
+    Raises DerivationError for a symbol without a value, and for a value that is infinite.
     """
     named = {_name(key): value for key, value in values.items()}
     with mpmath.workdps(digits + 10):
-        return +_number(expression, named, digits + 10)
+        value = +_number(expression, named, digits + 10)
+        if not mpmath.isfinite(value):
+            raise DerivationError("the expression is infinite at these values")
+        return value
 
 
 def _name(key: Any) -> str:
     return key if isinstance(key, str) else str(key.label if isinstance(key, IndexedBase) else key)
 
 
-def _number(e: Expr, values: dict[str, Any], digits: int) -> Any:
+def _number(e: Expr, values: dict[str, Any], digits: int, snap: bool = False) -> Any:
+    """``snap`` says that sums which vanish up to rounding are zero."""
     if isinstance(e, Integer):
         return mpmath.mpf(int(e))
     if isinstance(e, Rational):
@@ -88,14 +93,19 @@ def _number(e: Expr, values: dict[str, Any], digits: int) -> Any:
     if isinstance(e, Symbol):
         return _real(_lookup(e.name, values), digits)
     if isinstance(e, Add):
-        return mpmath.fsum(_number(a, values, digits) for a in e.args)
+        terms = [_number(a, values, digits, snap) for a in e.args]
+        total = mpmath.fsum(terms)
+        negligible = snap and abs(total) <= _rounding(digits) * mpmath.fsum(terms, absolute=True)
+        return mpmath.mpf(0) if negligible else total
     if isinstance(e, Mul):
-        return mpmath.fprod(_number(a, values, digits) for a in e.args)
+        factors = [_number(a, values, digits, snap) for a in e.args]
+        return mpmath.mpf(0) if 0 in factors else mpmath.fprod(factors)
     if isinstance(e, Pow):
-        base = _number(e.base, values, digits)
-        if e.exp == Rational(1, 2):
-            return mpmath.sqrt(base)
-        return mpmath.power(base, _number(e.exp, values, digits))
+        base = _number(e.base, values, digits, snap or not e.exp.is_integer)
+        exponent = _number(e.exp, values, digits)
+        if base == 0 and exponent < 0:
+            return mpmath.inf
+        return mpmath.sqrt(base) if exponent == 0.5 else mpmath.power(base, exponent)
     if isinstance(e, Sum):
         ranges = [
             range(int(_number(low, values, digits)), int(_number(high, values, digits)) + 1)
@@ -109,13 +119,25 @@ def _number(e: Expr, values: dict[str, Any], digits: int) -> Any:
     if isinstance(e, GaussianAverage):
         return _average(e, values, digits)
     if isinstance(e, FourSigns):
-        return four_signs(*(_number(a, values, digits) for a in e.args))
+        return four_signs(*(_correlation(a, values, digits) for a in e.args))
+    if isinstance(e, asin):
+        return mpmath.asin(_correlation(e.args[0], values, digits))
     if isinstance(e, Function):
         arguments = [_number(a, values, digits) for a in e.args]
         if e.func.__name__ in ELEMENTARY:
             return getattr(mpmath, e.func.__name__)(*arguments)
         return mpmath.mpmathify(e.func(*map(_exactly, arguments)).evalf(digits))
     raise DerivationError(f"cannot evaluate {e} of type {type(e).__name__}")
+
+
+def _rounding(digits: int) -> Any:
+    return mpmath.mpf(10) ** (10 - digits)
+
+
+def _correlation(e: Expr, values: dict[str, Any], digits: int) -> Any:
+    """A correlation, not beyond one by rounding."""
+    c = _number(e, values, digits, snap=True)
+    return mpmath.sign(c) if 1 < abs(c) < 1 + mpmath.sqrt(_rounding(digits)) or mpmath.isinf(c) else c
 
 
 def _average(e: GaussianAverage, values: dict[str, Any], digits: int) -> Any:
@@ -127,7 +149,8 @@ def _average(e: GaussianAverage, values: dict[str, Any], digits: int) -> Any:
         }
     )
     numbers = e.covariance.applyfunc(lambda entry: _exactly(_number(entry, values, digits)))
-    result = average(inside, dict_covariance(e.fields, numbers)).expression
+    numbers = semidefinite(numbers, Rational(10) ** (10 - digits))
+    result = average_at(inside, e.fields, numbers)
     if result.has(GaussianAverage):
         return mpmath.mpmathify(result.replace(GaussianAverage, _quadrature).evalf(digits))
     return mpmath.mpmathify(result.evalf(digits))

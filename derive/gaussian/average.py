@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import mpmath
-from sympy import Add, Expr, ImmutableMatrix, Matrix, Rational, Symbol, sympify
+from sympy import Add, DiracDelta, Expr, ImmutableMatrix, Matrix, Rational, Symbol, sympify
 
 from derive.errors import AverageDoesNotExist, DerivationError
 from derive.gaussian.gather import gather
@@ -60,11 +60,7 @@ class Average:
         """
         numbers = exact(covariance)
         check_covariance(numbers, [str(u) for u in self.fields])
-        numbers = semidefinite(numbers)
-        mapping = {
-            (u, z): numbers[a, b] for a, u in enumerate(self.fields) for b, z in enumerate(self.fields)
-        }
-        return average(self.argument, mapping).expression.evalf(digits)
+        return average_at(self.argument, self.fields, semidefinite(numbers)).evalf(digits)
 
     def _repr_latex_(self) -> str:
         from derive.latex import latex
@@ -95,6 +91,21 @@ def average(argument: Expr, covariance: Covariance | None = None) -> Average:
         expression = gather(expression)
     expression += unevaluated(measure)
     return Average(argument, fields, matrix, expression, tuple(measure.log))
+
+
+def average_at(argument: Expr, fields: Sequence[Symbol], matrix: Matrix) -> Expr:
+    """The average at a numeric covariance, where coinciding and collinear fields are merged first.
+
+    The rules for distinct fields do not reach three that coincide: (sign u)^3 = sign u needs
+    delta(u) sign(v) sign(w) = delta(u)/3 there, but sign(0) = 0 makes it 0.
+    """
+    if not argument.has(DiracDelta):
+        for a, u in enumerate(fields):
+            for b in range(a + 1, len(fields)):
+                if matrix[a, b] != 0 and matrix[a, b] ** 2 == matrix[a, a] * matrix[b, b]:
+                    argument = argument.subs(fields[b], u * matrix[a, b] / matrix[a, a])
+    mapping = {(u, z): matrix[a, b] for a, u in enumerate(fields) for b, z in enumerate(fields)}
+    return average(argument, mapping).expression
 
 
 def generic_covariance(fields: Sequence[Symbol]) -> dict[tuple[Symbol, Symbol], Expr]:
