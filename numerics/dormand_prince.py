@@ -30,8 +30,15 @@ STAGES = (
     (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
 )
 ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
-DENSE = (-12715105075 / 11282082432, 0.0, 87487479700 / 32700410799, -10690763975 / 1880347072,
-         701980252875 / 199316789632, -1453857185 / 822651844, 69997945 / 29380423)
+DENSE = (
+    -12715105075 / 11282082432,
+    0.0,
+    87487479700 / 32700410799,
+    -10690763975 / 1880347072,
+    701980252875 / 199316789632,
+    -1453857185 / 822651844,
+    69997945 / 29380423,
+)
 
 
 class ArraySolver:
@@ -40,9 +47,17 @@ class ArraySolver:
     def __init__(self, system: System, kernel: Kernel) -> None:
         self.system, self.kernel = system, kernel
 
-    def __call__(self, initial: np.ndarray, parameters: Mapping[str, np.ndarray], sizes: dict[str, int],
-                 times: np.ndarray, rtol: float, atol: float, max_steps: int,
-                 events: Sequence[tuple[int, float, int, bool]]) -> Trajectories:
+    def __call__(
+        self,
+        initial: np.ndarray,
+        parameters: Mapping[str, np.ndarray],
+        sizes: dict[str, int],
+        times: np.ndarray,
+        rtol: float,
+        atol: float,
+        max_steps: int,
+        events: Sequence[tuple[int, float, int, bool]],
+    ) -> Trajectories:
         """Solve from ``initial`` (sets, elements) with parameters (sets or 1, elements)."""
         sets, length = initial.shape
         result = Trajectories.empty(sets, len(times), length, len(events))
@@ -57,9 +72,17 @@ class ArraySolver:
 class _Run:
     """The state of one call: everything has the trajectories as its first axis."""
 
-    def __init__(self, solver: ArraySolver, parameters: Mapping[str, np.ndarray], sizes: dict[str, int],
-                 times: np.ndarray, rtol: float, atol: float, events: Sequence[tuple[int, float, int, bool]],
-                 result: Trajectories) -> None:
+    def __init__(
+        self,
+        solver: ArraySolver,
+        parameters: Mapping[str, np.ndarray],
+        sizes: dict[str, int],
+        times: np.ndarray,
+        rtol: float,
+        atol: float,
+        events: Sequence[tuple[int, float, int, bool]],
+        result: Trajectories,
+    ) -> None:
         self.system, self.kernel, self.sizes = solver.system, solver.kernel, sizes
         self.times, self.rtol, self.atol, self.events, self.result = times, rtol, atol, events, result
         self.shapes = {n: shape_of(a, sizes) for n, a in self.system.axes.items()}
@@ -73,14 +96,16 @@ class _Run:
         values = {n: c[0] if len(c) == 1 else c[rows] for n, c in self.constants.items()}
         at = 0
         for name, shape in self.shapes.items():
-            values[name] = y[:, at:at + prod(shape)].reshape(len(y), *shape)
+            values[name] = y[:, at : at + prod(shape)].reshape(len(y), *shape)
             at += prod(shape)
         return values
 
     def rates(self, y: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The rates at states ``y`` of the trajectories ``rows``."""
         found = self.kernel(self.inputs(y, rows), self.sizes, groups=(RATES,))
-        return np.concatenate([_to_numpy(found[r]).reshape(len(y), -1) for r in self.system.state.values()], axis=1)
+        return np.concatenate(
+            [_to_numpy(found[r]).reshape(len(y), -1) for r in self.system.state.values()], axis=1
+        )
 
     def watch(self, y: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The observables at states ``y``, as columns."""
@@ -137,7 +162,9 @@ class _Run:
             growth = np.maximum(norm, 1e-10) ** 0.17
             accepted = norm <= 1
             larger = np.minimum(10, np.maximum(0.2, 0.9 * self.old[rows] ** 0.04 / growth))
-            factor = np.where(accepted, larger, np.where(np.isfinite(norm), np.maximum(0.1, 0.9 / growth), 0.1))
+            factor = np.where(
+                accepted, larger, np.where(np.isfinite(norm), np.maximum(0.1, 0.9 / growth), 0.1)
+            )
         self.h[rows] = h * factor
         self.old[rows] = np.where(accepted, np.maximum(norm, 1e-4), self.old[rows])
         self.result.steps[rows, 0] += accepted
@@ -207,7 +234,9 @@ class _Step:
     def at(self, theta: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The states at fractions of the step."""
         a, b = theta[:, None], 1 - theta[:, None]
-        inside = self.y[rows] + a * (self.change[rows] + b * (self.r3[rows] + a * (self.r4[rows] + b * self.r5[rows])))
+        inside = self.y[rows] + a * (
+            self.change[rows] + b * (self.r3[rows] + a * (self.r4[rows] + b * self.r5[rows]))
+        )
         return np.where(a == 1, self.y1[rows], inside)
 
 

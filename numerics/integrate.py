@@ -92,7 +92,9 @@ def solve(
         raise InputError(f"tolerances are positive; got rtol = {rtol}, atol = {atol}")
     chosen = choose_backend(backend)
     sizes, sets, batched, values = _gathered(system, {**parameters, **initial})
-    start = np.concatenate([np.broadcast_to(values[n], (sets, values[n].shape[1])) for n in system.state], axis=1)
+    start = np.concatenate(
+        [np.broadcast_to(values[n], (sets, values[n].shape[1])) for n in system.state], axis=1
+    )
     if not np.isfinite(start).all():
         raise InputError("the initial state holds a number that is not finite")
     constants = {n: values[n] for n in system.parameters}
@@ -109,7 +111,9 @@ def solve(
     return _solution(system, result, moments, sizes, batched, constants, events, chosen)
 
 
-def _watched(flow: Flow | System, events: Sequence[Event]) -> tuple[System, list[tuple[int, float, int, bool]]]:
+def _watched(
+    flow: Flow | System, events: Sequence[Event]
+) -> tuple[System, list[tuple[int, float, int, bool]]]:
     """The system with the events' own expressions among its observables, and the events by number."""
     extra = {f"event_{k}": e.quantity for k, e in enumerate(events) if not isinstance(e.quantity, str)}
     if isinstance(flow, System):
@@ -123,30 +127,45 @@ def _watched(flow: Flow | System, events: Sequence[Event]) -> tuple[System, list
         name = event.quantity if isinstance(event.quantity, str) else f"event_{number}"
         if name not in system.observables:
             raise unknown_name("observable", name, system.observables)
-        watched.append((system.observables.index(name), float(event.threshold), int(event.direction),
-                        bool(event.terminal)))
+        watched.append(
+            (
+                system.observables.index(name),
+                float(event.threshold),
+                int(event.direction),
+                bool(event.terminal),
+            )
+        )
     return system, watched
 
 
 def _checked_times(times: Sequence[float] | np.ndarray) -> np.ndarray:
     moments = np.ascontiguousarray(times, dtype=float)
-    if moments.ndim != 1 or len(moments) == 0 or not np.isfinite(moments).all() or (np.diff(moments) <= 0).any():
+    if (
+        moments.ndim != 1
+        or len(moments) == 0
+        or not np.isfinite(moments).all()
+        or (np.diff(moments) <= 0).any()
+    ):
         raise InputError("times must be finite and increasing, at least one")
     return moments
 
 
-def _gathered(system: System, given: Mapping[str, Any]) -> tuple[dict[str, int], int, bool, dict[str, np.ndarray]]:
+def _gathered(
+    system: System, given: Mapping[str, Any]
+) -> tuple[dict[str, int], int, bool, dict[str, np.ndarray]]:
     """Sizes, number of sets, and every input as (sets or 1, elements)."""
     axes = {**{n: system.program.arrays.get(n, ()) for n in system.parameters}, **system.axes}
     given = {**system.program.constants, **given}
     missing = [n for n in axes if n not in given]
     if missing:
-        raise InputError(f"the flow needs {', '.join(n for n in axes if n not in system.program.constants)}; missing: {', '.join(missing)}")
+        raise InputError(
+            f"the flow needs {', '.join(n for n in axes if n not in system.program.constants)}; missing: {', '.join(missing)}"
+        )
     arrays = {n: np.asarray(given[n], dtype=float) for n in axes}
     sizes: dict[str, int] = {}
     for name, own in axes.items():
         if own and arrays[name].ndim >= len(own):
-            for axis, length in zip(own, arrays[name].shape[-len(own):], strict=True):
+            for axis, length in zip(own, arrays[name].shape[-len(own) :], strict=True):
                 if not axis.isdigit():
                     sizes.setdefault(axis, length)
     sets, batched = 1, False
@@ -156,7 +175,9 @@ def _gathered(system: System, given: Mapping[str, Any]) -> tuple[dict[str, int],
         array = arrays[name]
         if array.shape != shape:
             if array.ndim != len(shape) + 1 or array.shape[1:] != shape:
-                raise InputError(f"{name} has shape {array.shape}; expected {shape}, or that behind a batch axis")
+                raise InputError(
+                    f"{name} has shape {array.shape}; expected {shape}, or that behind a batch axis"
+                )
             if 1 < sets != len(array) > 1:
                 raise InputError(f"{name} holds {len(array)} parameter sets where other inputs hold {sets}")
             batched, sets = True, max(sets, len(array))
@@ -174,33 +195,58 @@ def _made(system: System, make: Any) -> Any:
     return _SOLVERS[id(system)][1]
 
 
-def _solution(system: System, result: Trajectories, times: np.ndarray, sizes: dict[str, int], batched: bool,
-              constants: Mapping[str, np.ndarray], events: Sequence[Event], backend: str) -> Solution:
+def _solution(
+    system: System,
+    result: Trajectories,
+    times: np.ndarray,
+    sizes: dict[str, int],
+    batched: bool,
+    constants: Mapping[str, np.ndarray],
+    events: Sequence[Event],
+    backend: str,
+) -> Solution:
     sets = len(result.states)
     state, at = {}, 0
     for name, axes in system.axes.items():
         shape = shape_of(axes, sizes)
-        state[name] = result.states[:, :, at:at + prod(shape)].reshape(sets, len(times), *shape)
+        state[name] = result.states[:, :, at : at + prod(shape)].reshape(sets, len(times), *shape)
         at += prod(shape)
     observables = _observed(system, state, constants, sizes, backend)
-    crossings = {e.name: result.event_times[:, k] for k, e in enumerate(events)}
+    crossings: dict[str, Any] = {e.name: result.event_times[:, k] for k, e in enumerate(events)}
     stuck = np.flatnonzero(result.status > STOPPED_BY_EVENT)
     message = ""
     if len(stuck):
         first = stuck[0]
-        reason = ("the step became too small for the tolerance" if result.status[first] == STEP_TOO_SMALL
-                  else "the number of steps reached its limit")
+        reason = (
+            "the step became too small for the tolerance"
+            if result.status[first] == STEP_TOO_SMALL
+            else "the number of steps reached its limit"
+        )
         message = f"{len(stuck)} of {sets} trajectories stopped early; the first at t = {result.reached[first]:.6g}: {reason}"
     if not batched:
         state = {n: a[0] for n, a in state.items()}
         observables = {n: a[0] for n, a in observables.items()}
         crossings = {n: float(a[0]) for n, a in crossings.items()}
-    return Solution(times, state, observables, crossings, result.reached if batched else float(result.reached[0]),
-                    not len(stuck), message, backend, result.steps if batched else result.steps[0])
+    return Solution(
+        times,
+        state,
+        observables,
+        crossings,
+        result.reached if batched else float(result.reached[0]),
+        not len(stuck),
+        message,
+        backend,
+        result.steps if batched else result.steps[0],
+    )
 
 
-def _observed(system: System, state: Mapping[str, np.ndarray], constants: Mapping[str, np.ndarray],
-              sizes: dict[str, int], backend: str) -> dict[str, np.ndarray]:
+def _observed(
+    system: System,
+    state: Mapping[str, np.ndarray],
+    constants: Mapping[str, np.ndarray],
+    sizes: dict[str, int],
+    backend: str,
+) -> dict[str, np.ndarray]:
     """The observables at every requested time: one more call of the kernel, over sets and times."""
     if not system.observables:
         return {}
@@ -211,4 +257,6 @@ def _observed(system: System, state: Mapping[str, np.ndarray], constants: Mappin
         own = values.reshape(len(values), *shape)
         inputs[name] = own[0] if len(own) == 1 else np.repeat(own, times, axis=0)
     found = system.kernel(backend)(inputs, sizes, groups=("observables",))
-    return {n: np.asarray(found[n]).reshape(sets, times) for n in system.observables if not n.startswith("event_")}
+    return {
+        n: np.asarray(found[n]).reshape(sets, times) for n in system.observables if not n.startswith("event_")
+    }

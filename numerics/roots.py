@@ -95,7 +95,8 @@ def fixed_point(
     found = problem.result(exact, residual, jacobian, iterations, digits)
     if residual > max(tolerance, 1e-12 * np.abs(jacobian).max()):
         raise IncompleteResult(
-            f"no fixed point within {iterations} Newton steps: the largest rate is still {residual:.3g}", found
+            f"no fixed point within {iterations} Newton steps: the largest rate is still {residual:.3g}",
+            found,
         )
     return found
 
@@ -103,8 +104,14 @@ def fixed_point(
 class _Problem:
     """The rates as a function of a vector of independent unknowns."""
 
-    def __init__(self, flow: Flow, guess: Mapping[str, Any], parameters: Mapping[str, Any],
-                 moving: Sequence[str] | None, backend: str) -> None:
+    def __init__(
+        self,
+        flow: Flow,
+        guess: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        moving: Sequence[str] | None,
+        backend: str,
+    ) -> None:
         self.flow, self.parameters = flow, dict(parameters)
         self.guess = {s.name: np.asarray(guess[s.name], dtype=float) for s in flow.state if s.name in guess}
         missing = [s.name for s in flow.state if s.name not in self.guess]
@@ -116,8 +123,12 @@ class _Problem:
             raise InputError(f"no state variable is called {', '.join(sorted(unknown))}")
         self.moving = [s for s in flow.state if moving is None or s.name in moving]
         self.kernel = own.kernel(backend)
-        self.places = [(s, at) for s in self.moving for at in np.ndindex(*self.guess[s.name].shape)
-                       if not s.symmetric or at[0] <= at[1]]
+        self.places = [
+            (s, at)
+            for s in self.moving
+            for at in np.ndindex(*self.guess[s.name].shape)
+            if not s.symmetric or at[0] <= at[1]
+        ]
         self.names = tuple(f"{s.name}[{','.join(str(k + 1) for k in at)}]" for s, at in self.places)
         self.start = np.array([self.guess[s.name][at] for s, at in self.places])
 
@@ -155,12 +166,20 @@ class _Problem:
             if variable.symmetric:
                 state[variable.name][at[::-1]] = value
         values = {**self.parameters, **state}
-        lengths = {str(size): length for s in self.flow.state
-                   for size, length in zip(s.sizes, self.guess[s.name].shape, strict=True)}
+        lengths = {
+            str(size): length
+            for s in self.flow.state
+            for size, length in zip(s.sizes, self.guess[s.name].shape, strict=True)
+        }
         lists = {n: v.tolist() if isinstance(v, np.ndarray) else v for n, v in {**values, **lengths}.items()}
         return [
-            evaluate(s.explicit_rate.xreplace(dict(zip(s.indices, (sympy.Integer(k + 1) for k in at), strict=True))),
-                     lists, digits)
+            evaluate(
+                s.explicit_rate.xreplace(
+                    dict(zip(s.indices, (sympy.Integer(k + 1) for k in at), strict=True))
+                ),
+                lists,
+                digits,
+            )
             for s, at in self.places
         ]
 
@@ -179,12 +198,21 @@ class _Problem:
                 rates = self.exact_rates(point, digits + 5)
             return point, float(max(map(abs, rates)))
 
-    def result(self, exact: list[Any], residual: float, jacobian: np.ndarray, iterations: int,
-               digits: int) -> FixedPoint:
+    def result(
+        self, exact: list[Any], residual: float, jacobian: np.ndarray, iterations: int, digits: int
+    ) -> FixedPoint:
         singular = np.linalg.svd(jacobian, compute_uv=False)
         kept = singular[singular > RANK * singular[0]]
         x = np.array([float(v) for v in exact])
         state = {n: a[0] for n, a in self.arrays(x[None]).items()}
         names = dict(zip(self.names, exact, strict=True)) if digits > 15 else {}
-        return FixedPoint(state, residual, float(kept[0] / kept[-1]), len(singular) - len(kept), jacobian,
-                          self.names, iterations, names)
+        return FixedPoint(
+            state,
+            residual,
+            float(kept[0] / kept[-1]),
+            len(singular) - len(kept),
+            jacobian,
+            self.names,
+            iterations,
+            names,
+        )

@@ -47,7 +47,9 @@ def chunks(
     given = {**parameters, **initial}
     missing = [n for n in batched if n not in given]
     if not batched or missing:
-        raise InputError(f"a sweep varies inputs by name; not among them: {', '.join(missing) or 'nothing given'}")
+        raise InputError(
+            f"a sweep varies inputs by name; not among them: {', '.join(missing) or 'nothing given'}"
+        )
     lengths = {n: len(np.asarray(given[n])) for n in batched}
     sets = next(iter(lengths.values()))
     if any(length != sets for length in lengths.values()):
@@ -55,6 +57,7 @@ def chunks(
     elements = sum(prod(np.shape(initial[n])[1:] if n in batched else np.shape(initial[n])) for n in initial)
     size = max(8, CHUNK_BYTES // (8 * max(1, elements) * len(times)))
     for first in range(0, sets, size):
+
         def own(values: Mapping[str, Any], part: slice = slice(first, first + size)) -> dict[str, Any]:
             return {n: np.asarray(a)[part] if n in batched else a for n, a in values.items()}
 

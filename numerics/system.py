@@ -66,15 +66,29 @@ def _system_of(flow: Any, extra: tuple[tuple[str, sympy.Expr], ...]) -> System:
     return System(flow_program(flow, dict(extra)), {s.name: rate_name(s.name) for s in flow.state})
 
 
-def system(rates: Mapping[str, Output | sympy.Expr], observables: Mapping[str, sympy.Expr] | None = None,
-           symmetric: Sequence[str] = ()) -> System:
+def system(
+    rates: Mapping[str, Output | sympy.Expr],
+    observables: Mapping[str, sympy.Expr] | None = None,
+    symmetric: Sequence[str] = (),
+) -> System:
     """A system from rates by the name of their state variable: expressions for numbers, Outputs for arrays."""
     outputs = []
     for name, rate in rates.items():
         if isinstance(rate, Output):
-            outputs.append(Output(rate_name(name), rate.indices, rate.sizes, rate.expression, rate.symmetric,
-                                  rate.note, RATES))
+            outputs.append(
+                Output(
+                    rate_name(name),
+                    rate.indices,
+                    rate.sizes,
+                    rate.expression,
+                    rate.symmetric,
+                    rate.note,
+                    RATES,
+                )
+            )
         else:
             outputs.append(Output(rate_name(name), (), (), sympy.sympify(rate), group=RATES))
-    outputs += [Output(n, (), (), sympy.sympify(e), group=OBSERVABLES) for n, e in (observables or {}).items()]
+    outputs += [
+        Output(n, (), (), sympy.sympify(e), group=OBSERVABLES) for n, e in (observables or {}).items()
+    ]
     return System(build_program(outputs, symmetric), {name: rate_name(name) for name in rates})

@@ -23,5 +23,10 @@ class Trajectories:
     @classmethod
     def empty(cls, sets: int, times: int, length: int, events: int) -> Trajectories:
         """Nothing reached yet."""
-        return cls(np.full((sets, times, length), np.nan), np.full((sets, events), np.nan), np.zeros(sets),
-                   np.zeros((sets, 2), dtype=int), np.full(sets, RUNNING))
+        return cls(
+            np.full((sets, times, length), np.nan),
+            np.full((sets, events), np.nan),
+            np.zeros(sets),
+            np.zeros((sets, 2), dtype=int),
+            np.full(sets, RUNNING),
+        )

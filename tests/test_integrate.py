@@ -17,10 +17,25 @@ from numerics.runtime.compiler import find_compiler
 from numerics.runtime.errors import InputError
 from numerics.system import System, system, system_of
 
-BACKENDS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find_compiler() is None, reason="no C compiler"))]
-PARAMETERS = {"T": np.eye(2), "v": np.ones(2), "eta": 0.5, "tau": 1.0, "b": 1.0, "eta_w": 0.0, "sigma_0": 0.0,
-              "lambda": 0.0}
-INITIAL = {"Q": np.array([[0.3, 0.02], [0.02, 0.2]]), "R": np.array([[0.02, 0.01], [0.0, 0.03]]), "w": np.ones(2)}
+BACKENDS = [
+    "numpy",
+    pytest.param("c", marks=pytest.mark.skipif(find_compiler() is None, reason="no C compiler")),
+]
+PARAMETERS = {
+    "T": np.eye(2),
+    "v": np.ones(2),
+    "eta": 0.5,
+    "tau": 1.0,
+    "b": 1.0,
+    "eta_w": 0.0,
+    "sigma_0": 0.0,
+    "lambda": 0.0,
+}
+INITIAL = {
+    "Q": np.array([[0.3, 0.02], [0.02, 0.2]]),
+    "R": np.array([[0.02, 0.01], [0.0, 0.03]]),
+    "w": np.ones(2),
+}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +50,9 @@ def oscillator() -> System:
     return system({"x": p, "p": -(omega**2) * x}, {"position": x, "energy": (p**2 + omega**2 * x**2) / 2})
 
 
-def reference(flow: Flow, initial: dict[str, Any], parameters: dict[str, Any], times: np.ndarray) -> np.ndarray:
+def reference(
+    flow: Flow, initial: dict[str, Any], parameters: dict[str, Any], times: np.ndarray
+) -> np.ndarray:
     """scipy's eighth-order method at 1e-12."""
     own = system_of(flow)
     kernel = own.kernel("numpy")
@@ -45,7 +62,7 @@ def reference(flow: Flow, initial: dict[str, Any], parameters: dict[str, Any], t
         values, at = dict(parameters), 0
         for name, shape in shapes.items():
             count = int(np.prod(shape))
-            values[name] = y[at:at + count].reshape(shape)
+            values[name] = y[at : at + count].reshape(shape)
             at += count
         found = kernel(values, groups=("rates",))
         return np.concatenate([found[rate].ravel() for rate in own.state.values()])
@@ -90,10 +107,22 @@ def test_each_trajectory_has_its_own_steps(flow: Flow, backend: str) -> None:
 def test_events_are_where_they_must_be(oscillator: System, backend: str) -> None:
     """x = cos(omega t): first zero at pi/(2 omega), downwards; the first upward one at 3 pi/(2 omega)."""
     omega = np.array([0.5, 1.0, 2.0])
-    events = [Event("zero", "position", 0.0), Event("upward", "position", 0.0, direction=1),
-              Event("below", "position", -0.5, terminal=False), Event("never", "energy", 100.0)]
-    found = solve(oscillator, {"x": 1.0, "p": 0.0}, np.linspace(0, 15, 4), {"omega": omega}, 1e-10, 1e-12,
-                  events, backend)
+    events = [
+        Event("zero", "position", 0.0),
+        Event("upward", "position", 0.0, direction=1),
+        Event("below", "position", -0.5, terminal=False),
+        Event("never", "energy", 100.0),
+    ]
+    found = solve(
+        oscillator,
+        {"x": 1.0, "p": 0.0},
+        np.linspace(0, 15, 4),
+        {"omega": omega},
+        1e-10,
+        1e-12,
+        events,
+        backend,
+    )
     np.testing.assert_allclose(found.event_times["zero"], np.pi / 2 / omega, atol=1e-8)
     np.testing.assert_allclose(found.event_times["upward"], 3 * np.pi / 2 / omega, atol=1e-8)
     np.testing.assert_allclose(found.event_times["below"], 2 * np.pi / 3 / omega, atol=1e-8)
@@ -103,8 +132,14 @@ def test_events_are_where_they_must_be(oscillator: System, backend: str) -> None
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_terminal_event_stops_its_trajectory_alone(oscillator: System, backend: str) -> None:
-    found = solve(oscillator, {"x": [1.0, 0.1], "p": 0.0}, np.linspace(0, 10, 11), {"omega": 1.0},
-                  events=[Event("far", "position", -0.5, terminal=True)], backend=backend)
+    found = solve(
+        oscillator,
+        {"x": [1.0, 0.1], "p": 0.0},
+        np.linspace(0, 10, 11),
+        {"omega": 1.0},
+        events=[Event("far", "position", -0.5, terminal=True)],
+        backend=backend,
+    )
     assert found.complete
     assert found.reached == pytest.approx([2 * np.pi / 3, 10.0], abs=1e-7)
     assert np.isfinite(found["x"][0, :3]).all() and np.isnan(found["x"][0, 3:]).all()
@@ -126,8 +161,14 @@ def test_what_cannot_go_on_keeps_what_it_has(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_an_event_may_watch_any_number_of_the_state(flow: Flow, backend: str) -> None:
-    found = solve(flow, INITIAL, [0.0, 200.0], PARAMETERS, backend=backend,
-                  events=[Event("aligned", (R[1, 1] - R[1, 2]) ** 2, 0.04, 1)])
+    found = solve(
+        flow,
+        INITIAL,
+        [0.0, 200.0],
+        PARAMETERS,
+        backend=backend,
+        events=[Event("aligned", (R[1, 1] - R[1, 2]) ** 2, 0.04, 1)],
+    )
     moment = found.event_times["aligned"]
     at = solve(flow, INITIAL, [0.0, moment], PARAMETERS, backend=backend)
     difference = abs(at["R"][-1, 0, 0] - at["R"][-1, 0, 1])
@@ -143,6 +184,11 @@ def test_bad_input_says_what_is_wrong(flow: Flow) -> None:
         ({"rtol": 0.0}, "tolerances"),
         ({"events": [Event("e", "generalisation_error")]}, "did you mean 'generalization_error'"),
     ):
-        arguments: dict[str, Any] = {"initial": INITIAL, "times": [0.0, 1.0], "parameters": PARAMETERS, **change}
+        arguments: dict[str, Any] = {
+            "initial": INITIAL,
+            "times": [0.0, 1.0],
+            "parameters": PARAMETERS,
+            **change,
+        }
         with pytest.raises(InputError, match=message):
             solve(flow, **arguments)

@@ -21,12 +21,24 @@ from numerics.kernel.kernel import compile_program
 from numerics.runtime.compiler import find_compiler
 from numerics.runtime.errors import BackendUnavailable, InputError
 
-BACKENDS = ["numpy", pytest.param("c", marks=pytest.mark.skipif(find_compiler() is None, reason="no C compiler"))]
+BACKENDS = [
+    "numpy",
+    pytest.param("c", marks=pytest.mark.skipif(find_compiler() is None, reason="no C compiler")),
+]
 # Kernels agree to 1e-13 of the sum of absolute terms; the sums here have terms of order one.
 TOLERANCE = 1e-13
 
 i, j, k, n = symbols("i j k n", integer=True)
-VALUES = {"eta": 0.7, "tau": 1.3, "b": 2.0, "lambda": 0.1, "sigma_0": 0.3, "eta_w": 0.2, "eta_g": 0.4, "zeta": 0.05}
+VALUES = {
+    "eta": 0.7,
+    "tau": 1.3,
+    "b": 2.0,
+    "lambda": 0.1,
+    "sigma_0": 0.3,
+    "eta_w": 0.2,
+    "eta_g": 0.4,
+    "zeta": 0.05,
+}
 FUNCTIONS = {"asin": math.asin, "erf": math.erf, "exp": math.exp, "tanh": math.tanh}
 
 
@@ -36,9 +48,15 @@ def point(students: int, teachers: int, seed: int = 0, sets: tuple[int, ...] = (
     units = students + teachers
     vectors = rng.standard_normal((*sets, units, units + 3)) / np.sqrt(units)
     overlaps = vectors @ np.swapaxes(vectors, -1, -2)
-    return {"Q": overlaps[..., :students, :students], "R": overlaps[..., :students, students:],
-            "T": overlaps[..., students:, students:], "g": rng.uniform(0.5, 1.5, students),
-            "w": rng.uniform(0.5, 1.5, students), "v": rng.uniform(0.5, 1.5, teachers), **VALUES}
+    return {
+        "Q": overlaps[..., :students, :students],
+        "R": overlaps[..., :students, students:],
+        "T": overlaps[..., students:, students:],
+        "g": rng.uniform(0.5, 1.5, students),
+        "w": rng.uniform(0.5, 1.5, students),
+        "v": rng.uniform(0.5, 1.5, teachers),
+        **VALUES,
+    }
 
 
 def literal(expression: sympy.Basic, values: dict[str, Any], indices: dict[sympy.Basic, int]) -> float:
@@ -53,8 +71,10 @@ def literal(expression: sympy.Basic, values: dict[str, Any], indices: dict[sympy
     if isinstance(expression, Sum):
         body, *limits = expression.args
         ranges = [range(1, int(values[str(limit[2])]) + 1) for limit in limits]
-        return sum(literal(body, values, {**indices, **dict(zip([t[0] for t in limits], at, strict=True))})
-                   for at in product(*ranges))
+        return sum(
+            literal(body, values, {**indices, **dict(zip([t[0] for t in limits], at, strict=True))})
+            for at in product(*ranges)
+        )
     if isinstance(expression, Piecewise):
         for value, condition in expression.args:
             truth = condition.xreplace({s: sympy.Integer(x) for s, x in indices.items()})
@@ -144,7 +164,9 @@ def test_coinciding_units_keep_all_digits(backend: str) -> None:
     # dR is linear in the unit's own second-layer weight, dQ has a part that is quadratic in it.
     np.testing.assert_allclose(two["dR"], np.repeat(one["dR"], 2, axis=0) / 2, rtol=0, atol=1e-13)
     assert np.ptp(two["dQ"]) < 1e-13
-    with_noise = kernel({"Q": double[:2, :2], "R": double[:2, 2:], "w": np.array([0.5, 0.5]), **shared, "eta": 1.4})
+    with_noise = kernel(
+        {"Q": double[:2, :2], "R": double[:2, 2:], "w": np.array([0.5, 0.5]), **shared, "eta": 1.4}
+    )
     doubled = kernel({"Q": gram[:1, :1], "R": gram[:1, 1:], "w": np.array([1.0]), **shared, "eta": 0.7})
     np.testing.assert_allclose(with_noise["dQ"], doubled["dQ"][0, 0], rtol=0, atol=1e-13)
 
@@ -172,7 +194,9 @@ def test_every_function_and_construct(backend: str) -> None:
     a = IndexedBase("a", real=True)
     c = Symbol("c", real=True)
     outputs = [
-        Output("excluded", (i,), ("K",), Sum(Piecewise((Q[i, k] * a[k], sympy.Ne(i, k)), (0, True)), (k, 1, K))),
+        Output(
+            "excluded", (i,), ("K",), Sum(Piecewise((Q[i, k] * a[k], sympy.Ne(i, k)), (0, True)), (k, 1, K))
+        ),
         Output("diagonal", (i, j), ("K", "K"), Piecewise((a[i], sympy.Eq(i, j)), (c * Q[i, j], True))),
         Output("powers", (i,), ("K",), a[i] ** 5 + a[i] ** -2 + (1 + a[i] ** 2) ** sympy.Rational(-3, 2)),
         Output("smooth", (i,), ("K",), exp(-a[i]) * tanh(a[i]) + erf(c * a[i]) + sympy.exp(1) * pi),

@@ -74,7 +74,9 @@ def test_the_body_computes_what_numpy_computes(normalization: str) -> None:
     for lane in range(sets):
         library.one(ctypes.c_longlong(lane))
         for group in program.groups:
-            library[f"{group}_threads"](*sizes, ctypes.c_longlong(sets), *pointers, ctypes.c_void_p(work.ctypes.data))
+            library[f"{group}_threads"](
+                *sizes, ctypes.c_longlong(sets), *pointers, ctypes.c_void_p(work.ctypes.data)
+            )
     plain = compile_program(program, "numpy")(values)
     for name, want in plain.items():
         found = buffers[name].T.reshape(want.shape)

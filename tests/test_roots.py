@@ -13,8 +13,16 @@ from numerics.roots import fixed_point
 from numerics.runtime.errors import IncompleteResult, InputError
 
 # Batch size infinity: without the eta^2 term the plateau is where gradient flow pauses.
-PARAMETERS = {"T": np.eye(2), "v": np.ones(2), "eta": 1.0, "tau": 1.0, "b": np.inf, "eta_w": 0.0, "sigma_0": 0.0,
-              "lambda": 0.0}
+PARAMETERS = {
+    "T": np.eye(2),
+    "v": np.ones(2),
+    "eta": 1.0,
+    "tau": 1.0,
+    "b": np.inf,
+    "eta_w": 0.0,
+    "sigma_0": 0.0,
+    "lambda": 0.0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +35,9 @@ def test_the_symmetric_plateau(flow: Flow) -> None:
 
     Differences between the students are marginal there: two zero modes, one unstable mode.
     """
-    found = fixed_point(flow, {"Q": np.full((2, 2), 0.3), "R": np.full((2, 2), 0.38), "w": np.ones(2)}, PARAMETERS,
-                        ("Q", "R"))
+    found = fixed_point(
+        flow, {"Q": np.full((2, 2), 0.3), "R": np.full((2, 2), 0.38), "w": np.ones(2)}, PARAMETERS, ("Q", "R")
+    )
     np.testing.assert_allclose(found.state["Q"], 1 / 3, atol=1e-9)
     np.testing.assert_allclose(found.state["R"], 1 / np.sqrt(6), atol=1e-9)
     assert found.residual < 1e-13
@@ -50,8 +59,9 @@ def test_any_number_of_digits(flow: Flow) -> None:
 
 def test_the_unstable_mode_is_the_rate_of_escape(flow: Flow) -> None:
     """The largest eigenvalue against the growth of R_11 - R_12 along an integrated trajectory."""
-    point = fixed_point(flow, {"Q": np.full((2, 2), 0.3), "R": np.full((2, 2), 0.38), "w": np.ones(2)}, PARAMETERS,
-                        ("Q", "R"))
+    point = fixed_point(
+        flow, {"Q": np.full((2, 2), 0.3), "R": np.full((2, 2), 0.38), "w": np.ones(2)}, PARAMETERS, ("Q", "R")
+    )
     nudge = 1e-6 * np.array([[1, -1], [-1, 1]])
     run = solve(flow, {**point.state, "R": point.state["R"] + nudge}, [0, 30, 60], PARAMETERS, 1e-12, 1e-15)
     gap = run["R"][:, 0, 0] - run["R"][:, 0, 1]

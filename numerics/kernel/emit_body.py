@@ -8,8 +8,14 @@ from typing import Any
 from numerics.kernel.ir import Graph, Index, Node, Target, walk
 from numerics.kernel.schedule import Loop, Path, Place, Schedule, Scope, Stage, Table, inner_path
 
-FUNCTIONS = {"less": "op_less", "less_equal": "op_less_equal", "equal": "op_equal", "select": "op_select",
-             "sign": "op_sign", "heaviside": "op_heaviside"}
+FUNCTIONS = {
+    "less": "op_less",
+    "less_equal": "op_less_equal",
+    "equal": "op_equal",
+    "select": "op_select",
+    "sign": "op_sign",
+    "heaviside": "op_heaviside",
+}
 
 
 @dataclass(frozen=True)
@@ -121,8 +127,11 @@ class BodyEmitter:
                 self._loop(inner, indent)
 
     def _declare(self, scope: Scope, stage: Stage, indent: int) -> None:
-        names = [self.names[n, scope] for n in stage.values
-                 if (n, scope) in self.array and self.schedule.lane_dependent(n)]
+        names = [
+            self.names[n, scope]
+            for n in stage.values
+            if (n, scope) in self.array and self.schedule.lane_dependent(n)
+        ]
         sums = [self.names[n, scope] for n in stage.starts]
         if self.lanes.threads:
             for name in names:
@@ -176,8 +185,13 @@ class BodyEmitter:
 
     def _folded(self, node: Node, scope: Scope) -> bool:
         """A product of two that is used once, by a sum at the same place, becomes part of an fma."""
-        return (node.op == "mul" and len(node.args) == 2 and (node, scope) not in self.array
-                and self.users.get((node, scope), 0) == 1 and (node, scope) in self._summands(scope))
+        return (
+            node.op == "mul"
+            and len(node.args) == 2
+            and (node, scope) not in self.array
+            and self.users.get((node, scope), 0) == 1
+            and (node, scope) in self._summands(scope)
+        )
 
     def _summands(self, scope: Scope) -> set[tuple[Node, Scope]]:
         if not hasattr(self, "_summand_sets"):
@@ -306,7 +320,9 @@ class BodyEmitter:
         for order in orders:
             flat = self._flat([self._index(i) for i in order], self.target.sizes)
             if self.lanes.over_sets:
-                lines.append(f"{self.target.name}[({flat}) * {self.lanes.stride} + {self.lanes.number}] = {value};")
+                lines.append(
+                    f"{self.target.name}[({flat}) * {self.lanes.stride} + {self.lanes.number}] = {value};"
+                )
             else:
                 lines.append(f"if (l < count) {self.target.name}[{flat}] = {value};")
         return lines

@@ -29,7 +29,9 @@ class CSource:
 
     def work_length(self, sizes: dict[str, int]) -> int:
         """Doubles of scratch memory."""
-        return max((sum(prod(shape_of(t, sizes)) for t in nest) * LANES for nest in self.table_sizes), default=0)
+        return max(
+            (sum(prod(shape_of(t, sizes)) for t in nest) * LANES for nest in self.table_sizes), default=0
+        )
 
 
 def emit(program: Program) -> CSource:
@@ -85,20 +87,30 @@ def _structure(program: Program, domains: tuple[tuple[tuple[str, ...], bool], ..
     lines += [f"    double *{t.name};" for t in program.targets]
     lines += ["    double *work;"]
     for number, (sizes, _) in enumerate(domains):
-        lines.append(f"    long count_{number};  /* elements of an output over {', '.join(sizes) or 'nothing'} */")
+        lines.append(
+            f"    long count_{number};  /* elements of an output over {', '.join(sizes) or 'nothing'} */"
+        )
         lines += [f"    const int *index_{number}_{axis};" for axis in range(len(sizes))]
     return "\n".join([*lines, "};"])
 
 
-def _nest(program: Program, target: Target, emitter: BodyEmitter, over_sets: bool,
-          domains: tuple[tuple[tuple[str, ...], bool], ...]) -> str:
+def _nest(
+    program: Program,
+    target: Target,
+    emitter: BodyEmitter,
+    over_sets: bool,
+    domains: tuple[tuple[tuple[str, ...], bool], ...],
+) -> str:
     domain = domains.index((target.sizes, target.symmetric))
     schedule = "sets" if over_sets else "units"
     note = next((o.note for o in program.outputs if o.name == target.name), "")
     indices = "".join(f"[{i}]" for i in target.indices)
     signature = "const struct kernel *k" if over_sets else "const struct kernel *k, long first, const int W"
-    lines = [f"/* {target.name}{indices}{': ' + note if note else ''} */",
-             f"OP void nest_{target.name}_{schedule}({signature})", "{"]
+    lines = [
+        f"/* {target.name}{indices}{': ' + note if note else ''} */",
+        f"OP void nest_{target.name}_{schedule}({signature})",
+        "{",
+    ]
     if over_sets:
         lines.append("    enum { W = MAX_LANES };")
     lines += [f"    const long size_{n} = k->size_{n}; (void)size_{n};" for n in program.size_names]
@@ -113,8 +125,9 @@ def _nest(program: Program, target: Target, emitter: BodyEmitter, over_sets: boo
     if not over_sets:
         lines.append(f"    const long count = k->count_{domain} - first;")
         for axis, index in enumerate(target.indices):
-            lines.append(f"    const int *restrict lane_{index.replace('#', 'a')} = "
-                         f"k->index_{domain}_{axis} + first;")
+            lines.append(
+                f"    const int *restrict lane_{index.replace('#', 'a')} = k->index_{domain}_{axis} + first;"
+            )
     text = "\n".join([*lines, *emitter.write(1), "}"])
     return text.replace("[W];", "[MAX_LANES];")
 
@@ -151,11 +164,23 @@ def _blocks(program: Program, group: str) -> str:
         steps.append((name, " * ".join(a if a.isdigit() else f"k.size_{a}" for a in axes) or "1"))
     steps += [(f"{name}_", "1") for name in program.scalars]
     temporary = {t.name for t in program.temporaries}
-    advance = [f"        if (k.{name}) k.{name} += {length} * MAX_LANES;" for name, length in steps
-               if name not in temporary]
-    return "\n".join([f"void {group}_blocks(const struct kernel *first, long blocks)", "{",
-                      "    struct kernel k = *first;", "    for (long block = 0; block < blocks; ++block) {",
-                      f"        {group}_sets(&k);", *advance, "    }", "}"])
+    advance = [
+        f"        if (k.{name}) k.{name} += {length} * MAX_LANES;"
+        for name, length in steps
+        if name not in temporary
+    ]
+    return "\n".join(
+        [
+            f"void {group}_blocks(const struct kernel *first, long blocks)",
+            "{",
+            "    struct kernel k = *first;",
+            "    for (long block = 0; block < blocks; ++block) {",
+            f"        {group}_sets(&k);",
+            *advance,
+            "    }",
+            "}",
+        ]
+    )
 
 
 def _domain_number(program: Program, target: Target) -> int:

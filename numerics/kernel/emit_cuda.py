@@ -34,10 +34,16 @@ def emit(program: Program) -> CudaSource:
     inputs = [*program.arrays, *(f"{s}_" for s in program.scalars)]
     targets = [t.name for t in program.targets]
     sizes = "".join(f"long long size_{n}, " for n in program.size_names)
-    signature = (f"{sizes}long long stride, " + "".join(f"const double *{n}, " for n in inputs)
-                 + "".join(f"double *{n}, " for n in targets) + "double *work")
+    signature = (
+        f"{sizes}long long stride, "
+        + "".join(f"const double *{n}, " for n in inputs)
+        + "".join(f"double *{n}, " for n in targets)
+        + "double *work"
+    )
     names = ", ".join([*(f"size_{n}" for n in program.size_names), "stride", *inputs, *targets, "work"])
-    functions = library(program).replace("static __attribute__((noinline)) double", "static __device__ double")
+    functions = library(program).replace(
+        "static __attribute__((noinline)) double", "static __device__ double"
+    )
     parts = ["/*\n" + program.describe() + "\n*/", PRELUDE, functions]
     tables = []
     for target in program.targets:
@@ -52,9 +58,17 @@ def emit(program: Program) -> CudaSource:
         tables.append(tuple(tuple(loop.size for loop in t.loops) for t in emitter.tables))
     for group in program.groups:
         calls = [f"    nest_{t.name}(lane, {names});" for t in program.group(group)]
-        parts.append("\n".join([
-            f'extern "C" __global__ void {group}_threads({signature})', "{",
-            "    const long long lane = (long long)blockIdx.x * blockDim.x + threadIdx.x;",
-            "    if (lane >= stride) return;", *calls, "}"]))
+        parts.append(
+            "\n".join(
+                [
+                    f'extern "C" __global__ void {group}_threads({signature})',
+                    "{",
+                    "    const long long lane = (long long)blockIdx.x * blockDim.x + threadIdx.x;",
+                    "    if (lane >= stride) return;",
+                    *calls,
+                    "}",
+                ]
+            )
+        )
     pointers = (*program.arrays, *program.scalars, *targets)
     return CudaSource("\n\n".join(parts) + "\n", pointers, tuple(tables))

@@ -13,8 +13,19 @@ from fractions import Fraction
 from numerics.kernel.ir import Index, Node, Target, height, walk
 
 BINARY = {"atan2": "arctan2", "fmax": "maximum", "fmin": "minimum", "pow": "power"}
-UNARY = {"exp": "exp", "log": "log", "sin": "sin", "cos": "cos", "tan": "tan", "tanh": "tanh", "sinh": "sinh",
-         "cosh": "cosh", "atan": "arctan", "fabs": "abs", "sign": "sign"}
+UNARY = {
+    "exp": "exp",
+    "log": "log",
+    "sin": "sin",
+    "cos": "cos",
+    "tan": "tan",
+    "tanh": "tanh",
+    "sinh": "sinh",
+    "cosh": "cosh",
+    "atan": "arctan",
+    "fabs": "abs",
+    "sign": "sign",
+}
 COMPARE = {"less": "<", "less_equal": "<=", "equal": "=="}
 
 
@@ -64,8 +75,15 @@ class _Writer:
         body = [f"    {line}" for line in _reuse(self.lines, result)]
         head = [f"def {name}(xp, special, gathered, scalars, sizes):"]
         source = "\n".join([*head, *body, f"    return {result}", ""])
-        return ArrayFunction(self.target, name, source, tuple(self.gathers), tuple(self.scalars), self.depth,
-                             tuple(self.largest))
+        return ArrayFunction(
+            self.target,
+            name,
+            source,
+            tuple(self.gathers),
+            tuple(self.scalars),
+            self.depth,
+            tuple(self.largest),
+        )
 
     def new(self, text: str) -> str:
         name = f"t{len(self.lines)}"
@@ -116,7 +134,9 @@ class _Writer:
     def chain(self, node: Node, loops: dict[str, str]) -> str:
         """Sums and products in order, small operands first: values on few axes are combined cheaply."""
         sign, other = ("+", "add") if node.op == "add" else ("*", "multiply")
-        parts = sorted(node.args, key=lambda a: (len(a.free), a.serial)) if node.data is None else list(node.args)
+        parts = (
+            sorted(node.args, key=lambda a: (len(a.free), a.serial)) if node.data is None else list(node.args)
+        )
         text = ""
         for part in parts:
             factor: Fraction | float = 1

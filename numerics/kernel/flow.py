@@ -24,13 +24,22 @@ def rate_name(variable: str) -> str:
 def flow_outputs(flow: Flow, extra: Mapping[str, sympy.Expr] | None = None) -> list[Output]:
     """The rates (``dQ``, ``dR``, ...), the observables by their own names, and ``extra`` numbers of the state."""
     rates = [
-        Output(rate_name(s.name), s.indices, tuple(str(size) for size in s.sizes), _explicit(flow, s.rate),
-               s.symmetric, f"d{s.name}/dt", RATES)
+        Output(
+            rate_name(s.name),
+            s.indices,
+            tuple(str(size) for size in s.sizes),
+            _explicit(flow, s.rate),
+            s.symmetric,
+            f"d{s.name}/dt",
+            RATES,
+        )
         for s in flow.state
     ]
     watched = {**flow.observables, **(extra or {})}
-    return rates + [Output(name, (), (), _explicit(flow, e), note=name.replace("_", " "), group=OBSERVABLES)
-                    for name, e in watched.items()]
+    return rates + [
+        Output(name, (), (), _explicit(flow, e), note=name.replace("_", " "), group=OBSERVABLES)
+        for name, e in watched.items()
+    ]
 
 
 def flow_program(flow: Flow, extra: Mapping[str, sympy.Expr] | None = None) -> Program:

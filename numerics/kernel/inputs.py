@@ -34,8 +34,9 @@ def shape_of(axes: tuple[str, ...], sizes: Mapping[str, int]) -> tuple[int, ...]
     return tuple(axis_length(a, sizes) for a in axes)
 
 
-def check_inputs(program: Program, values: Mapping[str, Any], sizes: Mapping[str, int] | None,
-                 xp: Any = np) -> Inputs:
+def check_inputs(
+    program: Program, values: Mapping[str, Any], sizes: Mapping[str, int] | None, xp: Any = np
+) -> Inputs:
     """The inputs of one call, by name; every one may carry a leading batch axis.
 
     Raises InputError for a missing name, a wrong shape, or batch axes of different lengths.
@@ -71,7 +72,7 @@ def _infer_sizes(program: Program, given: Mapping[str, Any], sizes: Mapping[str,
     for name, axes in program.arrays.items():
         shape = given[name].shape
         if len(shape) >= len(axes) > 0:
-            for axis, length in zip(axes, shape[-len(axes):], strict=True):
+            for axis, length in zip(axes, shape[-len(axes) :], strict=True):
                 if not axis.isdigit():
                     known.setdefault(axis, int(length))
     for name in program.size_names:

@@ -271,8 +271,9 @@ class Graph:
                     out = self.weight(*(names.get(i, i) for i in n.data))
                 case "reduce":
                     index, size, bound = n.data
-                    out = self.reduce(args[0], names.get(index, index), size,
-                                      names.get(bound, bound) if bound else None)
+                    out = self.reduce(
+                        args[0], names.get(index, index), size, names.get(bound, bound) if bound else None
+                    )
                 case _:
                     out = self.rebuild(n, args)
             done[n] = out
@@ -285,7 +286,9 @@ def _sorted_fields(correlations: tuple[Node, ...]) -> tuple[Node, ...]:
     """The six correlations of four fields, under the order of the fields with the smallest serials."""
     pairs = list(combinations(range(4), 2))
     where = dict(zip(pairs, correlations, strict=True))
-    choices = [tuple(where[min(o[a], o[b]), max(o[a], o[b])] for a, b in pairs) for o in permutations(range(4))]
+    choices = [
+        tuple(where[min(o[a], o[b]), max(o[a], o[b])] for a, b in pairs) for o in permutations(range(4))
+    ]
     return min(choices, key=lambda choice: [c.serial for c in choice])
 
 

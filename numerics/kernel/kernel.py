@@ -37,8 +37,12 @@ class Kernel:
         """The generated source, with the outputs and the operation counts in its header."""
         return self._run.source
 
-    def __call__(self, inputs: Mapping[str, Any], sizes: Mapping[str, int] | None = None,
-                 groups: Sequence[str] | None = None) -> dict[str, Any]:
+    def __call__(
+        self,
+        inputs: Mapping[str, Any],
+        sizes: Mapping[str, int] | None = None,
+        groups: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
         """Evaluate at ``inputs`` (arrays and scalars by name); sizes follow from the arrays where they can.
 
         ``groups`` restricts the outputs to some of the program's groups.

@@ -21,9 +21,20 @@ from numerics.runtime.errors import InputError
 from numerics.special.quadrature import rule as quadrature_rule
 
 CALLS: dict[Any, str] = {
-    sympy.exp: "exp", sympy.log: "log", sympy.sin: "sin", sympy.cos: "cos", sympy.tan: "tan",
-    sympy.tanh: "tanh", sympy.sinh: "sinh", sympy.cosh: "cosh", sympy.atan: "atan", sympy.atan2: "atan2",
-    sympy.erf: "erf", sympy.erfc: "erfc", sympy.Abs: "fabs", sympy.sign: "sign",
+    sympy.exp: "exp",
+    sympy.log: "log",
+    sympy.sin: "sin",
+    sympy.cos: "cos",
+    sympy.tan: "tan",
+    sympy.tanh: "tanh",
+    sympy.sinh: "sinh",
+    sympy.cosh: "cosh",
+    sympy.atan: "atan",
+    sympy.atan2: "atan2",
+    sympy.erf: "erf",
+    sympy.erfc: "erfc",
+    sympy.Abs: "fabs",
+    sympy.sign: "sign",
 }
 
 
@@ -66,7 +77,9 @@ class Lowering:
             if e in self._fields:
                 return self._fields[e]
             if e in self._names:
-                raise InputError(f"the index {e} stands as a number in an expression; only arrays take indices")
+                raise InputError(
+                    f"the index {e} stands as a number in an expression; only arrays take indices"
+                )
             if e.name in self.size_names:
                 return graph.size(e.name)
             self.scalars[e.name] = None
@@ -117,12 +130,15 @@ class Lowering:
         indices = tuple(self._index(i) for i in e.indices)
         shape = self.arrays.setdefault(name, [None] * len(indices))
         if len(shape) != len(indices):
-            raise InputError(f"array {name} has {len(shape)} indices in one place and {len(indices)} in another")
+            raise InputError(
+                f"array {name} has {len(shape)} indices in one place and {len(indices)} in another"
+            )
         for axis, i in enumerate(indices):
             size = self.sizes[i] if isinstance(i, str) else shape[axis]
             if shape[axis] not in (None, size):
-                raise InputError(f"axis {axis} of array {name} runs to {shape[axis]} in one place and to {size} "
-                                 "in another")
+                raise InputError(
+                    f"axis {axis} of array {name} runs to {shape[axis]} in one place and to {size} in another"
+                )
             shape[axis] = size
         return self.graph.leaf(name, indices)
 
@@ -140,7 +156,9 @@ class Lowering:
         body, limits = e.args[0], e.args[1:]
         for symbol, low, high in limits:
             if low != 1 or not isinstance(high, sympy.Symbol | sympy.Integer):
-                raise InputError(f"the sum over {symbol} runs from {low} to {high}; sums run from 1 to a size")
+                raise InputError(
+                    f"the sum over {symbol} runs from {low} to {high}; sums run from 1 to a size"
+                )
         levels = _levels(body)
         outer_names, outer_done = self._names, self._done
         self._names, self._done = dict(outer_names), {}
@@ -176,8 +194,10 @@ class Lowering:
         # The first field is the outermost sum.
         indices = [bound_index(levels + k) for k in reversed(range(len(fields)))]
         z = [graph.leaf(f"{name}_node", (index,)) for index in indices]
-        values = {u: graph.add(graph.mul((a, b)) for a, b in zip(row, z, strict=False))
-                  for u, row in zip(fields, factor, strict=True)}
+        values = {
+            u: graph.add(graph.mul((a, b)) for a, b in zip(row, z, strict=False))
+            for u, row in zip(fields, factor, strict=True)
+        }
         outer, self._fields = self._fields, {**self._fields, **values}
         outer_done, self._done = self._done, {}
         node = self._lower(e.expression)
@@ -261,7 +281,9 @@ class Lowering:
                 equal = graph.same(self._index(left), self._index(right))
             else:
                 equal = graph.call("equal", (self._lower(left), self._lower(right)))
-            return equal if isinstance(c, sympy.Eq) else graph.add((graph.one, graph.scale(Fraction(-1), equal)))
+            return (
+                equal if isinstance(c, sympy.Eq) else graph.add((graph.one, graph.scale(Fraction(-1), equal)))
+            )
         a, b = self._lower(left), self._lower(right)
         if isinstance(c, sympy.Gt | sympy.Ge):
             a, b = b, a
@@ -275,8 +297,12 @@ def identifier(name: str) -> str:
 
 def size_names(expression: sympy.Basic) -> set[str]:
     """The symbols that bound a sum in an expression."""
-    return {str(high) for total in expression.atoms(sympy.Sum) for _, _, high in total.limits
-            if isinstance(high, sympy.Symbol)}
+    return {
+        str(high)
+        for total in expression.atoms(sympy.Sum)
+        for _, _, high in total.limits
+        if isinstance(high, sympy.Symbol)
+    }
 
 
 def _levels(e: sympy.Basic) -> int:
@@ -300,5 +326,7 @@ def _rule(expression: sympy.Expr, fields: list[sympy.Symbol]) -> tuple[str, int]
         raise InputError(f"an average over {count} fields is beyond quadrature in a kernel (at most 4)")
     kinked = expression.has(sympy.sign, sympy.Heaviside, sympy.Abs, sympy.Max, sympy.Min)
     if kinked and count > 1:
-        raise InputError(f"a kernel has no rule for a kinked average of {count} fields: {str(expression)[:80]}")
+        raise InputError(
+            f"a kernel has no rule for a kinked average of {count} fields: {str(expression)[:80]}"
+        )
     return ("kinked" if kinked else "analytic"), NODES[count]

@@ -104,5 +104,13 @@ def build_program(outputs: Sequence[Output], symmetric: Iterable[str] = ()) -> P
     names = sorted(n for n in known if not n.isdigit())
     finished, counts = run_passes(graph, targets, dict.fromkeys(names, REFERENCE_SIZE))
     arrays = {name: tuple(a or "1" for a in axes) for name, axes in lower.arrays.items()}
-    return Program(graph, tuple(finished), tuple(outputs), arrays, tuple(lower.scalars), tuple(names), tuple(counts),
-                   lower.constants)
+    return Program(
+        graph,
+        tuple(finished),
+        tuple(outputs),
+        arrays,
+        tuple(lower.scalars),
+        tuple(names),
+        tuple(counts),
+        lower.constants,
+    )

@@ -63,20 +63,29 @@ class ArrayKernel:
 class _Plan:
     """What depends on the sizes alone: gather indices, where results go, and blocks."""
 
-    def __init__(self, xp: Any, function: emit_numpy.ArrayFunction, sizes: Mapping[str, int],
-                 shapes: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self,
+        xp: Any,
+        function: emit_numpy.ArrayFunction,
+        sizes: Mapping[str, int],
+        shapes: Mapping[str, tuple[str, ...]],
+    ) -> None:
         lanes, scatter = lane_indices(function.target, sizes)
         self.scatter = [xp.asarray(s) for s in scatter]
         count = len(scatter[0])
         axes = 2 + function.depth
         self.gathers: list[tuple[str, Any]] = []
         for gather in function.gathers:
-            position: dict[Any, Any] = {i: lane.reshape(-1, *[1] * function.depth) for i, lane in lanes.items()}
+            position: dict[Any, Any] = {
+                i: lane.reshape(-1, *[1] * function.depth) for i, lane in lanes.items()
+            }
             for index, size in gather.axes:
                 shape = [1] * (axes - 1)
                 shape[axes - 2 - emit_numpy.height(index)] = -1
                 position[index] = np.arange(axis_length(size, sizes)).reshape(shape)
-            where = [position[i] if isinstance(i, str) else np.full((1,) * (axes - 1), i) for i in gather.indices]
+            where = [
+                position[i] if isinstance(i, str) else np.full((1,) * (axes - 1), i) for i in gather.indices
+            ]
             if gather.array == "=":
                 flat: Any = 1.0 * (where[0] == where[1])[None]
             else:

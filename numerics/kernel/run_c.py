@@ -80,7 +80,7 @@ class CKernel:
             self._library[f"{group}_blocks"](ctypes.byref(bound.structure), ctypes.c_long(blocks))
         for name in results.keys() - temporary:
             unpacked = results[name].transpose(0, 2, 1).reshape(blocks * LANES, -1)
-            out[name][first:first + count] = unpacked[:count]
+            out[name][first : first + count] = unpacked[:count]
 
 
 def kernel_structure(program: Program, emitted: emit_c.CSource) -> type[ctypes.Structure]:
@@ -99,8 +99,13 @@ def kernel_structure(program: Program, emitted: emit_c.CSource) -> type[ctypes.S
 class Binding:
     """A structure filled for given sizes, with its scratch memory; keeps alive what it points to."""
 
-    def __init__(self, program: Program, emitted: emit_c.CSource, structure: type[ctypes.Structure],
-                 sizes: dict[str, int]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        emitted: emit_c.CSource,
+        structure: type[ctypes.Structure],
+        sizes: dict[str, int],
+    ) -> None:
         self._scalars = set(program.scalars)
         self._alive: list[Any] = []
         self.structure = structure()

@@ -50,8 +50,12 @@ class CudaKernel:
         for name, shape in shapes.items():
             values[name] = cupy.empty((prod(shape), sets))
         work = cupy.empty(max(1, self._emitted.work_length(inputs.sizes) * sets))
-        arguments = [*(cupy.int64(inputs.sizes[n]) for n in self.program.size_names), cupy.int64(sets),
-                     *(values[n] for n in self._emitted.pointers), work]
+        arguments = [
+            *(cupy.int64(inputs.sizes[n]) for n in self.program.size_names),
+            cupy.int64(sets),
+            *(values[n] for n in self._emitted.pointers),
+            work,
+        ]
         for group in groups:
             self._functions[group]((-(-sets // THREADS),), (THREADS,), tuple(arguments))
         names = [o.name for o in self.program.outputs if o.group in groups]

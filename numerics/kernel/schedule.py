@@ -95,8 +95,11 @@ class Schedule:
         if self.over_sets:
             return node.op not in ("const", "size", "same", "weight")
         if node not in self._varies:
-            self._varies[node] = (bool(node.free & self.lane_indices) or node.op == "reduce"
-                                  or any(self.lane_dependent(a) for a in node.args))
+            self._varies[node] = (
+                bool(node.free & self.lane_indices)
+                or node.op == "reduce"
+                or any(self.lane_dependent(a) for a in node.args)
+            )
         return self._varies[node]
 
     def place(self, node: Node, path: Path) -> Place:
@@ -124,8 +127,15 @@ class Schedule:
     def cost(self, node: Node) -> int:
         """Operations to compute a node from arrays; a gather over lanes counts as three."""
         if node not in self._cost:
-            own = {"add": len(node.args) - 1, "mul": len(node.args) - 1, "sqrt": 6, "rsqrt": 10, "inv": 4,
-                   "call": 20, "reduce": 100}.get(node.op, 0)
+            own = {
+                "add": len(node.args) - 1,
+                "mul": len(node.args) - 1,
+                "sqrt": 6,
+                "rsqrt": 10,
+                "inv": 4,
+                "call": 20,
+                "reduce": 100,
+            }.get(node.op, 0)
             if node.op == "leaf" and node.free & self.lane_indices:
                 own = CHEAP
             self._cost[node] = own + sum(self.cost(a) for a in node.args)

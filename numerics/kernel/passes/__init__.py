@@ -37,11 +37,14 @@ class PassCount:
     operations: int
 
 
-def run_passes(graph: Graph, targets: list[Target],
-               sizes: Mapping[str, int]) -> tuple[list[Target], list[PassCount]]:
+def run_passes(
+    graph: Graph, targets: list[Target], sizes: Mapping[str, int]
+) -> tuple[list[Target], list[PassCount]]:
     """The targets after all passes, and the operation count after each, at the given sizes."""
-    counts = [PassCount("as written", count_operations(targets, sizes, hoisted=False)),
-              PassCount("each operation at its own indices", count_operations(targets, sizes))]
+    counts = [
+        PassCount("as written", count_operations(targets, sizes, hoisted=False)),
+        PassCount("each operation at its own indices", count_operations(targets, sizes)),
+    ]
     for name, change in PASSES:
         targets = [Target(t.name, t.indices, t.sizes, change(graph, t.node), t.symmetric) for t in targets]
         counts.append(PassCount(name, count_operations(targets, sizes)))

@@ -36,7 +36,9 @@ def guard_cancellation(graph: Graph, node: Node) -> Node:
             (d1, s1), (d2, s2) = (_snapped(graph, d) for d in variances)
             if s1 is None and s2 is None:
                 return n
-            noise = graph.add(graph.mul((graph.const(NOISE), s, d)) for s, d in ((s1, d2), (s2, d1)) if s is not None)
+            noise = graph.add(
+                graph.mul((graph.const(NOISE), s, d)) for s, d in ((s1, d2), (s2, d1)) if s is not None
+            )
             return graph.call("arcsine", (sine, d1, d2, noise))
         return n
 

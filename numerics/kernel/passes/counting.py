@@ -59,12 +59,17 @@ class _Counter:
             inside = {**loops, index: size}
             if bound:
                 self.bounds[index] = bound
-            where = {*node.free, index} if self.hoisted else inside
-            cost = self.points(where, inside) + self.visit(node.args[0], inside)
+            cost = self.points({*node.free, index} if self.hoisted else inside, inside) + self.visit(node.args[0], inside)
             self.bounds.pop(index, None)
             return cost
-        own = {"add": len(node.args) - 1, "mul": len(node.args) - 1, "pow": 1, "sqrt": 1, "rsqrt": 2, "inv": 1,
-               "call": 1}.get(node.op, 0)
-        where = node.free if self.hoisted else loops
-        cost = own * self.points(where, loops) if own else 0.0
+        own = {
+            "add": len(node.args) - 1,
+            "mul": len(node.args) - 1,
+            "pow": 1,
+            "sqrt": 1,
+            "rsqrt": 2,
+            "inv": 1,
+            "call": 1,
+        }.get(node.op, 0)
+        cost = own * self.points(node.free if self.hoisted else loops, loops) if own else 0.0
         return cost + sum((self.visit(a, loops) for a in node.args), 0.0)

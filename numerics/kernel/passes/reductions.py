@@ -22,7 +22,7 @@ def _terms(graph: Graph, body: Node) -> list[Node]:
     if body.op == "mul":
         for position, factor in enumerate(body.args):
             if factor.op == "add" and any(_has_reduction(a) for a in factor.args):
-                others = body.args[:position] + body.args[position + 1:]
+                others = body.args[:position] + body.args[position + 1 :]
                 return [t for a in factor.args for t in _terms(graph, graph.mul((*others, a)))]
     return [body]
 

@@ -70,8 +70,11 @@ class _Sharing:
         if target is None:
             names = tuple(f"#{position}" for position in range(len(order)))
             sizes = tuple(loops[i] for i in order)
-            symmetric = (len(order) == 2 and sizes[0] == sizes[1]
-                         and self.graph.rename(key, {"#0": "#1", "#1": "#0"}) is key)
+            symmetric = (
+                len(order) == 2
+                and sizes[0] == sizes[1]
+                and self.graph.rename(key, {"#0": "#1", "#1": "#0"}) is key
+            )
             index, size, bound = key.data
             own = {**dict(zip(names, sizes, strict=True))}
             body = self._visit(key.args[0], {**own, index: size}, {})
@@ -80,5 +83,3 @@ class _Sharing:
             self.made[key] = target
             self.order.append(target)
         return self.graph.leaf(target.name, order)
-
-
