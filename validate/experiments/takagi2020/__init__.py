@@ -1,4 +1,4 @@
 """Takagi, Yoshida and Okada (2020), The effect of batch normalization in the symmetric phase."""
 
-EXPERIMENTS: tuple[str, ...] = ("trajectories", "real_normalization",)
+EXPERIMENTS: tuple[str, ...] = ("trajectories", "real_normalization", "input_laws")
 """The modules of this package that are experiments, in the order of the report."""

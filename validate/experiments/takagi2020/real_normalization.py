@@ -2,9 +2,12 @@
 
 Simulations whose b samples are normalized by their own mean and variance (or root mean square),
 differentiated through them, at N = 20 b.  Whatever separates them from the theory of population statistics
-(noise of the statistics, the eta^2 / b term, finite N) is of order 1/b; a parabola in 1/b through the means
+(noise of the statistics, the eta^2 / b term, finite N) is a series in 1/b; a cubic in 1/b through the means
 over replicas leads to infinite b.  Criterion: there every order parameter agrees with the flow of the exact
 gradient, by Holm's procedure at a family-wise level of 1 %.
+
+A pilot used a parabola, whose own truncation shows at the precision of Q_ii (chi-squared of the fit 21 for
+one degree of freedom); the cubic was fixed before the seeds used here were drawn.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ class Settings:
     input_variance: float = 2.0
     learning_rate: float = 1.0
     stop: float = 2.0
-    seed: int = 4
+    seed: int = 5
 
 
 @dataclass(frozen=True)
@@ -137,8 +140,8 @@ def _limit(settings: Settings, activation: str, variant: str, runs: Sequence[Tra
 
 
 def at_zero(x: np.ndarray, means: np.ndarray, errors: np.ndarray) -> Estimate:
-    """The value at 0 of the parabola through ``means`` (n, entries) at ``x`` (n), weighted by the errors."""
-    powers = np.vander(x, 3, increasing=True)
+    """The value at 0 of the cubic through ``means`` (n, entries) at ``x`` (n), weighted by the errors."""
+    powers = np.vander(x, 4, increasing=True)
     values, deviations = np.empty(means.shape[1]), np.empty(means.shape[1])
     for e in range(means.shape[1]):
         weighted = powers / errors[:, e, None]
@@ -308,11 +311,11 @@ EXPERIMENT = Experiment(
     question="Which theory does normalization by the batch's own statistics approach as the batch grows?",
     run=run,
     full=Settings(
-        (20, 40, 80, 160, 320),
-        (4096, 1024, 512, 128, 64),
+        (24, 40, 64, 100, 160, 320),
+        (1024, 512, 256, 128, 64, 32),
         (*ERF, *(("relu", variant) for variant in VARIANTS)),
     ),
     quick=Settings(
-        (20, 40, 80, 160), (512, 256, 64, 16), (*ERF, ("relu", "mean, variance and shift")), stop=1.0
+        (32, 48, 80, 160), (256, 128, 64, 16), (*ERF, ("relu", "mean, variance and shift")), stop=1.0
     ),
 )
