@@ -14,34 +14,30 @@ import mpmath
 import numpy as np
 
 from numerics.runtime.errors import InputError
-from numerics.runtime.runfile import Run, parse_vary, sweep
+from numerics.runtime.runfile import Run
 from numerics.spectrum import sector, symmetric_spectrum, triangular_eigenvalues
 
 DIGITS = 30
 """Working precision: the results are correct to double precision after all cancellations."""
 
 
-def landscape(
-    run: Run, q_star: str | float = "paper", vary: Sequence[str] = (), digits: int = DIGITS
-) -> list[dict[str, Any]]:
-    """One entry for every point of the sweep ``vary`` (KEY=RANGE texts), in plain floats.
+def landscape(run: Run, q_star: float | None = None, digits: int = DIGITS) -> dict[str, Any]:
+    """Fixed point, eps_g, gradient, Hessians and Jacobian at the parameters of ``run``, in plain floats.
 
-    ``q_star`` chooses the member of the family of fixed points that a normalization leaves: a positive number,
-    or ``"paper"`` for Q = 1/g^2.  Without a normalization Q* is fixed and only ``"paper"`` is accepted.  The
-    eigenvalues are in ascending order, the sectors in the order of the eigenvalues.
+    ``q_star`` chooses the member of the family of fixed points that a normalization leaves; None stands for
+    the paper's, Q = 1/g^2.  Eigenvalues are in ascending order and ``sectors`` in theirs; the rows of
+    ``eigenvectors`` are unit vectors.  The first Hessian has C replaced by Q before it is differentiated.
 
     Raises InputError where the closed symmetric fixed point does not apply.
     """
-    varied = dict(parse_vary(text) for text in vary)
-    return [point(r, q_star, digits) for _, r in (sweep(run, varied) if varied else [({}, run)])]
-
-
-def point(run: Run, q_star: str | float = "paper", digits: int = DIGITS) -> dict[str, Any]:
-    """The entry of one run: see ``landscape``."""
     _check(run)
     parameters = run.parameters
     normalized = parameters.normalization != "none"
-    compiled = _compiled(parameters.normalization, str(parameters.activation))
+    if q_star is not None and not normalized:
+        raise InputError(
+            "Q* is fixed without a normalization: there is no family to choose from; drop q_star"
+        )
+    compiled = _compiled(parameters.normalization, parameters.activation)
     with mpmath.workdps(digits):
         settings = {
             "K": mpmath.mpf(parameters.students),
@@ -49,7 +45,7 @@ def point(run: Run, q_star: str | float = "paper", digits: int = DIGITS) -> dict
             "eta": mpmath.mpf(parameters.learning_rate),
             "eta_g": mpmath.mpf(parameters.gain_learning_rate),
         }
-        fixed = compiled.fixed_point(settings, _q_star(q_star, normalized))
+        fixed = compiled.fixed_point(settings, None if q_star is None else mpmath.mpf(q_star))
         entry = {
             "students": parameters.students,
             "input_variance": parameters.input_variance,
@@ -86,11 +82,12 @@ def _jacobian(compiled: _Compiled, at: Mapping[str, Any]) -> dict[str, Any]:
         raise ArithmeticError(f"the sectors do not split the Jacobian: {mpmath.nstr(below, 3)} is left")
     # What cancels exactly leaves rounding of the working precision; as a float it is zero.
     tiny = mpmath.eps ** mpmath.mpf("0.75") * mpmath.norm(matrix)
+    values = [x if abs(x) > tiny else mpmath.mpf(0) for x in values]
     order = sorted(range(len(values)), key=lambda k: values[k])
     return {
         "variables": variables,
         "matrix": _floats(matrix),
-        "eigenvalues": [float(values[k]) if abs(values[k]) > tiny else 0.0 for k in order],
+        "eigenvalues": [float(values[k]) for k in order],
         "sectors": [names[k] for k in order],
     }
 
@@ -99,50 +96,32 @@ def _floats(matrix: Any) -> list[list[float]]:
     return [[float(x) for x in row] for row in matrix.tolist()]
 
 
-def _q_star(q_star: str | float, normalized: bool) -> Any:
-    if q_star == "paper":
-        return None
-    if not normalized:
-        raise InputError(
-            "q_star is free only under a normalization: without one the fixed point determines Q; drop q_star"
-        )
-    try:
-        value = mpmath.mpf(q_star)
-    except (TypeError, ValueError):
-        raise InputError(f"q_star must be 'paper' or a positive number, not {q_star!r}") from None
-    if not (mpmath.isfinite(value) and value > 0):
-        raise InputError(f"q_star must be positive and finite, not {q_star}")
-    return value
-
-
 def _check(run: Run) -> None:
     p, start = run.parameters, run.initial
     if run.model != "committee":
-        raise InputError("the landscape is closed for model = 'committee' only; integrate other models with solve")
+        raise InputError("the landscape needs model = 'committee'; integrate other models with solve")
     if np.isfinite(p.batch_size):
         raise InputError(
-            f"the landscape is that of infinite batches, but batch_size is {p.batch_size:g}; "
-            "set batch_size = \"inf\""
+            f'the landscape needs batch_size = "inf", not {p.batch_size:g}: noise moves fixed points'
         )
     if p.activation != "erf":
-        raise InputError(
-            f"the symmetric fixed point is closed for activation = 'erf' only, not {p.activation!r}; "
-            "integrate the flow with solve"
-        )
+        raise InputError(f"the symmetric fixed point is closed for activation = 'erf', not {p.activation!r}")
     if p.teachers != p.students:
         raise InputError(
-            f"R and S pair students with teachers, but there are {p.students} students and {p.teachers} teachers; "
-            "make them equal"
+            f"the landscape needs as many teachers as students, not {p.teachers} and {p.students}: "
+            "R and S pair them"
         )
     if p.students < 2:
         raise InputError("one student has no symmetry to break; set students to at least 2")
     if p.weight_decay or p.gain_decay or p.second_layer_learning_rate:
         raise InputError(
-            "the symmetric fixed point is closed without weight_decay, gain_decay and second_layer_learning_rate; "
-            "set them to 0"
+            "the symmetric fixed point is closed without decay and with a fixed second layer; "
+            "set weight_decay, gain_decay and second_layer_learning_rate to 0"
         )
-    if not (np.array_equal(start.T, np.eye(p.teachers)) and np.all(start.w == 1) and np.all(start.v == 1)):
-        raise InputError("the landscape needs orthonormal teachers (T the identity) and second layers w = v = 1")
+    if not np.array_equal(start.T, np.eye(p.teachers)):
+        raise InputError("the landscape needs orthonormal teachers; leave T out of [initial]")
+    if not (np.all(start.w == 1) and np.all(start.v == 1)):
+        raise InputError("the landscape needs second layers w = v = 1; leave them out of [initial]")
 
 
 class _Compiled:
@@ -180,7 +159,9 @@ class _Compiled:
             error, variables = error_of(site, c_free), coordinates(site, c_free)
             slopes = [error.diff(s) for s in variables]
             hessian = [[slope.diff(s) for s in variables] for slope in slopes]
-            self.curvature[c_free] = self._curvature([str(s) for s in variables], compiled(inputs, (slopes, hessian)))
+            self.curvature[c_free] = self._curvature(
+                [str(s) for s in variables], compiled(inputs, (slopes, hessian))
+            )
         rates = [site.drift[s].xreplace(UNDECAYED) for s in site.state]
         directions = flag({s: s for s in site.state})
         self._jacobian = compiled(

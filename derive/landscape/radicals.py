@@ -30,7 +30,7 @@ def canonical(expression: Expr) -> Expr:
 
     What stands under a root must not change its sign for positive values of the symbols.
 
-    Raises DerivationError for functions and for powers other than halves of integers.
+    Raises DerivationError for functions, for powers other than halves of integers, and for such a sign.
     """
     names = _Names(expression)
     return names.expression(names.rooted(expression.xreplace({pi: names.pi})), factored=True)
@@ -135,10 +135,14 @@ def _sum(a: Rooted, b: Rooted) -> Rooted:
 
 
 def _negative(polynomial: Expr) -> bool:
+    """Whether a factor is negative for positive symbols; refuse one whose sign depends on them."""
     free = sorted(polynomial.free_symbols, key=str)
     values = [SIZES if s.is_integer else SAMPLES for s in free]
     points = (dict(zip(free, point, strict=True)) for point in itertools.product(*values))
-    return all(polynomial.xreplace(point) < 0 for point in points)
+    signs = {bool(polynomial.xreplace(point) < 0) for point in points}
+    if len(signs) > 1:
+        raise DerivationError(f"the sign of {polynomial} under a root depends on its symbols")
+    return signs == {True}
 
 
 __all__ = ["SAMPLES", "SIZES", "canonical"]
