@@ -10,7 +10,7 @@ from scipy.special import erf
 from validate.simulate import Setup, simulate
 from validate.simulate.activations import activation
 from validate.simulate.direct import Direct
-from validate.simulate.quadrature import average_of_product
+from validate.simulate.quadrature import average_of_product, products
 
 PHI = {
     "erf": lambda h: erf(h / np.sqrt(2)),
@@ -21,7 +21,8 @@ PHI = {
 }
 
 
-def random_moments(count):
+def random_pairs(count):
+    """Variances from 0.01 to 25; half of the correlations near 1 or -1."""
     rng = np.random.default_rng(0)
     va, vb = 10 ** rng.uniform(-2, 1.4, (2, count))
     near = 1 - 10 ** rng.uniform(-10, -1, count)
@@ -30,21 +31,46 @@ def random_moments(count):
     return va, vb, rho * np.sqrt(va * vb)
 
 
+def by_quadrature(name, mean_a, mean_b, va, vb, c):
+    """<phi(a) phi(b)> by both routes: two-dimensional integration, and the expansion that may avoid it."""
+    phi = activation(name, np)
+    matrices = np.stack([np.stack([va, c], axis=-1), np.stack([c, vb], axis=-1)], axis=-2)
+    table = products(phi, np.stack([mean_a, mean_b], axis=-1), matrices)
+    np.testing.assert_array_equal(table[:, 0, 1], table[:, 1, 0])
+    return average_of_product(phi, mean_a, mean_b, va, vb, c), table
+
+
 def test_erf_against_its_closed_form():
     """<erf erf> = (2/pi) asin(c / sqrt((1 + va)(1 + vb))) (Williams 1997)."""
-    va, vb, c = random_moments(300)
-    found = average_of_product(activation("erf", np), 0 * va, 0 * va, va, vb, c)
-    np.testing.assert_allclose(found, 2 / np.pi * np.arcsin(c / np.sqrt((1 + va) * (1 + vb))), atol=2e-7)
+    va, vb, c = random_pairs(300)
+    integrated, table = by_quadrature("erf", 0 * va, 0 * va, va, vb, c)
+    exact = 2 / np.pi * np.arcsin(c / np.sqrt((1 + va) * (1 + vb)))
+    np.testing.assert_allclose(integrated, exact, rtol=0, atol=2e-7)
+    np.testing.assert_allclose(table[:, 0, 1], exact, rtol=0, atol=2e-7)
+    np.testing.assert_allclose(table[:, 0, 0], 2 / np.pi * np.arcsin(va / (1 + va)), rtol=0, atol=1e-12)
+    easy = (np.maximum(va, vb) < 2) & (np.abs(c) < 0.9 * np.sqrt(va * vb))
+    np.testing.assert_allclose(table[easy, 0, 1], exact[easy], rtol=0, atol=1e-9)
 
 
 def test_relu_against_its_closed_form():
     """The arc-cosine kernel (Cho and Saul 2009)."""
-    va, vb, c = random_moments(300)
+    va, vb, c = random_pairs(300)
     scale = np.sqrt(va * vb)
     rho = np.clip(c / scale, -1, 1)
-    kernel = scale / (2 * np.pi) * (np.sqrt(1 - rho**2) + rho * (np.pi - np.arccos(rho)))
-    found = average_of_product(activation("relu", np), 0 * va, 0 * va, va, vb, c)
-    np.testing.assert_allclose(found / scale, kernel / scale, atol=1e-8)
+    exact = scale / (2 * np.pi) * (np.sqrt(1 - rho**2) + rho * (np.pi - np.arccos(rho)))
+    integrated, table = by_quadrature("relu", 0 * va, 0 * va, va, vb, c)
+    np.testing.assert_allclose(integrated / scale, exact / scale, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(table[:, 0, 1] / scale, exact / scale, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(table[:, 0, 0], va / 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", PHI)
+def test_the_two_routes_agree_for_shifted_fields(name):
+    va, vb, c = random_pairs(60)
+    mean_a, mean_b = np.random.default_rng(1).normal(size=(2, 60))
+    integrated, table = by_quadrature(name, mean_a, mean_b, va, vb, c)
+    scale = np.sqrt((mean_a**2 + va) * (mean_b**2 + vb))  # second moments of the fields
+    np.testing.assert_allclose(integrated / scale, table[:, 0, 1] / scale, rtol=0, atol=5e-7)
 
 
 @pytest.mark.parametrize("name", PHI)
@@ -64,8 +90,9 @@ def test_shifted_fields_against_adaptive_integration(name):
 
         once, twice = moment(1), moment(2)
         moments = [np.array([value, value]) for value in (mean, mean, deviation**2, deviation**2)]
-        found = average_of_product(activation(name, np), *moments, np.array([deviation**2, 0.0]))
-        np.testing.assert_allclose(found, [twice, once**2], rtol=1e-7, atol=1e-8)
+        for found in by_quadrature(name, *moments, np.array([deviation**2, 0.0])):
+            found = found if found.ndim == 1 else found[:, 0, 1]
+            np.testing.assert_allclose(found, [twice, once**2], rtol=1e-7, atol=1e-8)
 
 
 @pytest.mark.parametrize(

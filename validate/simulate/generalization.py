@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from validate.simulate.activations import Activation, activation
-from validate.simulate.quadrature import average_of_product, average_of_square
+from validate.simulate.activations import activation
+from validate.simulate.quadrature import products
 from validate.simulate.setup import Setup
 
 
@@ -21,32 +21,16 @@ def generalization_error(
     Batch normalization uses its population statistics here, as at test time: h = g x / sqrt(tau Q_ii) +
     shift.
     """
-    phi, tau = activation(setup.activation, np), setup.input_variance
-    norms = np.diagonal(Q, axis1=-2, axis2=-1)
+    M, tau = setup.teachers, setup.input_variance
+    leading = Q.shape[:-2]
+    T = np.broadcast_to(T, (*leading, M, M))
+    covariance = tau * np.block([[Q, R], [np.swapaxes(R, -1, -2), T]])
     if setup.has_gain:
-        factor = g / np.sqrt(norms if setup.normalization == "weight" else tau * norms)
-    else:
-        factor = np.ones_like(norms)
-    origin = np.zeros(setup.teachers)
-    student_part = _quadratic(phi, shift, tau * factor[..., :, None] * Q * factor[..., None, :], w)
-    teacher_part = _quadratic(phi, np.broadcast_to(origin, T.shape[:-1]), tau * T, setup.v)
-    between = average_of_product(
-        phi,
-        shift[..., :, None],
-        origin,
-        (tau * factor**2 * norms)[..., :, None],
-        tau * np.diagonal(T, axis1=-2, axis2=-1)[..., None, :],
-        tau * factor[..., :, None] * R,
-    )
-    return student_part / 2 + teacher_part / 2 - np.einsum("...i,...in,n->...", w, between, setup.v)
-
-
-def _quadratic(phi: Activation, mean: np.ndarray, covariance: np.ndarray, output: np.ndarray) -> np.ndarray:
-    """<(sum_a output_a phi(field_a))^2>: every pair of different fields is integrated once."""
-    variance = np.diagonal(covariance, axis1=-2, axis2=-1)
-    total = (output**2 * average_of_square(phi, mean, variance)).sum(axis=-1)
-    a, b = np.triu_indices(covariance.shape[-1], 1)
-    pairs = average_of_product(
-        phi, mean[..., a], mean[..., b], variance[..., a], variance[..., b], covariance[..., a, b]
-    )
-    return total + 2 * (output[..., a] * output[..., b] * pairs).sum(axis=-1)
+        norms = np.diagonal(Q, axis1=-2, axis2=-1)
+        scale = g / np.sqrt(norms if setup.normalization == "weight" else tau * norms)
+        scale = np.concatenate([scale, np.ones((*leading, M))], axis=-1)
+        covariance = scale[..., :, None] * covariance * scale[..., None, :]
+    mean = np.concatenate([shift, np.zeros((*leading, M))], axis=-1)
+    output = np.concatenate([w, np.broadcast_to(-setup.v, (*leading, M))], axis=-1)
+    table = products(activation(setup.activation, np), mean, covariance)
+    return np.einsum("...a,...ab,...b->...", output, table, output) / 2
