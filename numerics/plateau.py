@@ -30,7 +30,11 @@ class Plateau:
 
 
 def plateau(
-    normalization: str, students: int, input_variance: float, norm: float | None = None, activation: str = "erf"
+    normalization: str,
+    students: int,
+    input_variance: float,
+    norm: float | None = None,
+    activation: str = "erf",
 ) -> Plateau:
     """The plateau of the committee machine with as many orthonormal teachers as students.
 
@@ -91,7 +95,9 @@ def _compiled(normalization: str, activation: str) -> tuple[tuple[str, ...], _Fu
     return tuple(str(s) for s in order), functions
 
 
-def crossing_times(times: np.ndarray, error: np.ndarray, plateau_error: float) -> tuple[np.ndarray, np.ndarray]:
+def crossing_times(
+    times: np.ndarray, error: np.ndarray, plateau_error: float
+) -> tuple[np.ndarray, np.ndarray]:
     """When trajectories enter the plateau and leave it.
 
     ``error`` has shape (..., times).  Times are interpolated in the logarithm of the error; nan where a
@@ -103,7 +109,8 @@ def crossing_times(times: np.ndarray, error: np.ndarray, plateau_error: float) -
 
 def first_below(times: np.ndarray, values: np.ndarray, threshold: float) -> np.ndarray:
     """The first time at which positive values fall to a threshold, linear in their logarithm; nan for never."""
-    log = np.log(np.asarray(values) / threshold)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a run that diverged holds nan
+        log = np.log(np.asarray(values) / threshold)
     below = log <= 0
     index = below.argmax(axis=-1)
     reached = below.any(axis=-1)

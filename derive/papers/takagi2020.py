@@ -497,7 +497,7 @@ def claim_input_law() -> LedgerEntry:
     return claim(
         "claim-input-law",
         "inputs i.i.d. from any law of mean 0 and variance sigma^2 lead to the same dynamics",
-        needs("input-laws"),
+        needs("input_laws"),
     )
 
 
@@ -611,5 +611,5 @@ def claim_infinitesimal_rate() -> LedgerEntry:
     return claim(
         "claim-infinitesimal-rate",
         "the analysis relies on an infinitesimal learning rate; finite rates may change the ranking",
-        needs("learning-rate"),
+        needs("learning_rate"),
     )
