@@ -8,7 +8,7 @@ from scipy.stats import kstest
 
 from numerics.runtime.compiler import find_compiler
 from numerics.runtime.errors import InputError
-from validate.simulate import Setup, simulate
+from validate.simulate import Setup, compilable, simulate
 from validate.simulate.chain import Chain
 from validate.simulate.compiled import CompiledChain, CompiledDirect, library
 from validate.simulate.direct import Direct
@@ -110,7 +110,7 @@ class Kernels:
         return np.stack([[normals(self.dtype, N, key, u, step) for u in range(B)] for key in self.keys])
 
 
-@pytest.mark.parametrize("activation", ["erf", "relu", "leaky-relu(0.2)", "identity", "tanh", "gelu"])
+@pytest.mark.parametrize("activation", ["erf", "relu", "leaky-relu(0.2)", "abs", "identity", "tanh", "gelu"])
 @pytest.mark.parametrize("case", CASES)
 def test_the_kernel_follows_numpy_on_the_same_numbers(case, activation):
     setup, steps = make(case, activation), 40
@@ -224,7 +224,8 @@ def test_collinear_students_stay_equal_in_the_compiled_chain():
 
 
 def test_what_the_kernel_does_not_know_is_refused():
-    for changes in ({"input_law": "binary"}, {"model": 1}):
+    for changes in ({"input_law": "binary"}, {"model": 1}, {"activation": "softplus"}):
+        assert not compilable(make("none", **changes))
         with pytest.raises(InputError, match="compiled simulation does the committee machine"):
             simulate(make("none", **changes), [1.0], 2, N, compiled=True)
     with pytest.raises(InputError, match="did you mean 'relu'"):

@@ -12,10 +12,14 @@ N, K, M, B, TAU = 7, 2, 3, 4, 1.7
 PHI = {
     "erf": lambda h: erf(h / np.sqrt(2)),
     "relu": lambda h: np.maximum(h, 0),
-    "leaky-relu(0.2)": lambda h: np.where(h > 0, h, 0.2 * h),
+    "leaky-relu(1/5)": lambda h: np.where(h > 0, h, 0.2 * h),
     "identity": lambda h: h,
     "tanh": np.tanh,
     "gelu": lambda h: h * (1 + erf(h / np.sqrt(2))) / 2,
+    "abs": np.abs,
+    "softplus": lambda h: np.log(1 + np.exp(h)),
+    "normal-cdf": lambda h: (1 + erf(h / np.sqrt(2))) / 2,
+    "normal-density": lambda h: np.exp(-(h**2) / 2) / np.sqrt(2 * np.pi),
 }
 
 

@@ -95,6 +95,7 @@ def test_input_laws_have_mean_zero_and_variance_one(law, dtype):
         ({"input_variance": 0.0}, "input_variance must be a positive number"),
         ({"activation": "relo"}, "did you mean 'relu'"),
         ({"activation": "leaky-relu(x)"}, "slope"),
+        ({"activation": "sign"}, "no gradient"),
         ({"normalization": "bach"}, "did you mean 'batch'"),
         ({"input_law": "gausian"}, "did you mean 'gaussian'"),
         ({"statistics": "batch"}, 'needs normalization = "batch"'),

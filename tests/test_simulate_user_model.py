@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sympy import Function, Heaviside, IndexedBase, Sum, Symbol, erf, exp, sign, sqrt, symbols, tanh
+from sympy import Abs, Function, Heaviside, IndexedBase, Max, Sum, Symbol, erf, exp, sign, sqrt, symbols, tanh
 
 from numerics.runtime.errors import InputError
 from validate.simulate import Setup, simulate
@@ -92,9 +92,20 @@ def test_gradient_through_every_overlap_against_complex_steps():
     np.testing.assert_allclose(learner.students[0], J - 0.7 / 6 * gradient, rtol=1e-13, atol=1e-14)
 
 
-@pytest.mark.parametrize("activation", [tanh(Symbol("z")), SHAPES["relu"](Symbol("z"))])
-def test_an_activation_may_be_an_expression(activation):
-    name = "tanh" if activation.has(tanh) else "relu"
+z = Symbol("z")
+
+
+@pytest.mark.parametrize(
+    ("activation", "name"),
+    [
+        (tanh(z), "tanh"),
+        (SHAPES["relu"](z), "relu"),
+        (Max(0, z), "relu"),
+        (z, "identity"),
+        ((Abs(z) + z) / 2, "relu"),
+    ],
+)
+def test_an_activation_may_be_an_expression(activation, name):
     a, b = (simulate(Setup(**START, activation=phi), [2.0], 3, 20) for phi in (activation, name))
     np.testing.assert_allclose(a.Q, b.Q, atol=1e-13)
     np.testing.assert_allclose(a.generalization_error, b.generalization_error, atol=1e-13)

@@ -3,7 +3,8 @@
 Nothing here knows the theory that it tests: only ``numerics.runtime`` is imported.
 """
 
+from validate.simulate.compiled import compilable
 from validate.simulate.run import Trajectories, simulate
 from validate.simulate.setup import Setup
 
-__all__ = ["Setup", "Trajectories", "simulate"]
+__all__ = ["Setup", "Trajectories", "compilable", "simulate"]

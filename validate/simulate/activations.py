@@ -6,12 +6,14 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from numerics.runtime.errors import InputError, unknown_name
 from validate.simulate.arrays import Array, special_functions
 
-NAMES = ("erf", "relu", "leaky-relu(SLOPE)", "identity", "tanh", "gelu")
+SMOOTH = ("erf", "identity", "tanh", "gelu", "softplus", "normal-cdf", "normal-density")
+KINKED = ("relu", "abs", "leaky-relu(SLOPE)")
 
 _LEAKY = re.compile(r"leaky-relu\(\s*([^()\s]+)\s*\)")
 _SQRT_HALF = math.sqrt(0.5)
@@ -48,7 +50,15 @@ def activation(name: Any, xp: Any) -> Activation:
         return Activation(xp.tanh, lambda h: 1 - xp.tanh(h) ** 2)
     if name == "gelu":
         return Activation(lambda h: h * special.ndtr(h), lambda h: special.ndtr(h) + h * _density(h, xp))
-    raise unknown_name("activation", name, NAMES)
+    if name == "normal-cdf":
+        return Activation(special.ndtr, lambda h: _density(h, xp))
+    if name == "normal-density":
+        return Activation(lambda h: _density(h, xp), lambda h: -h * _density(h, xp))
+    if name == "softplus":
+        return Activation(lambda h: xp.logaddexp(h, xp.zeros_like(h)), special.expit)
+    if name in ("step", "sign"):
+        raise InputError(f"the activation {name!r} has no gradient to descend")
+    raise unknown_name("activation", name, SMOOTH + KINKED)
 
 
 def _density(h: Array, xp: Any) -> Array:
@@ -56,17 +66,16 @@ def _density(h: Array, xp: Any) -> Array:
 
 
 def leaky_slope(name: str) -> float | None:
-    """The slope at negative arguments of ``relu`` (0) or ``leaky-relu(SLOPE)``; None for another name."""
+    """The slope at negative arguments of the functions that are h at positive ones: 0 for ``relu``, -1 for
+    ``abs``, SLOPE for ``leaky-relu(SLOPE)``; None for another name."""
     leaky = _LEAKY.fullmatch(name.strip())
     if leaky is None:
-        return 0.0 if name == "relu" else None
+        return {"relu": 0.0, "abs": -1.0}.get(name)
     try:
-        slope = float(leaky[1])
-    except ValueError:
-        slope = math.nan
-    if not math.isfinite(slope):
-        raise InputError(f"the slope of leaky-relu must be a number, not {leaky[1]!r}; write leaky-relu(0.1)")
-    return slope
+        return float(Fraction(leaky[1]))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        text = leaky[1]
+        raise InputError(f"the slope of leaky-relu must be a number, not {text!r}: leaky-relu(0.1)") from None
 
 
 def _kinked(slope: float, xp: Any) -> Activation:
@@ -78,7 +87,12 @@ def _kinked(slope: float, xp: Any) -> Activation:
 
 
 def _from_sympy(expression: Any, xp: Any) -> Activation:
-    from validate.simulate.expressions import lambdify_on, real_function_of_one_variable
+    from validate.simulate.expressions import kinks, lambdify_on, real_function_of_one_variable
 
     variable, body, slope = real_function_of_one_variable(expression)
-    return Activation(lambdify_on([variable], body, xp), lambdify_on([variable], slope, xp), (0.0,))
+    value, derivative = (lambdify_on([variable], part, xp) for part in (body, slope))
+    return Activation(
+        lambda h: xp.broadcast_to(xp.asarray(value(h), h.dtype), h.shape),
+        lambda h: xp.broadcast_to(xp.asarray(derivative(h), h.dtype), h.shape),
+        kinks(body, variable),
+    )

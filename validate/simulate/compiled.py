@@ -18,7 +18,7 @@ import numpy as np
 from numerics.runtime.compiler import compile_shared
 from numerics.runtime.devices import cores
 from numerics.runtime.errors import InputError
-from validate.simulate.activations import leaky_slope
+from validate.simulate.activations import activation, leaky_slope
 from validate.simulate.chain import Chain
 from validate.simulate.direct import Direct
 from validate.simulate.learner import Learner
@@ -58,6 +58,13 @@ def replica_keys(seed: int, replicas: int, purpose: int) -> np.ndarray:
     return np.stack([sequence.generate_state(2) for sequence in sequences])
 
 
+def compilable(setup: Setup) -> bool:
+    """Whether the C kernels can simulate this setup."""
+    name = setup.activation
+    known = isinstance(name, str) and (name in SMOOTH or leaky_slope(name) is not None)
+    return known and setup.model is None and setup.input_law == "gaussian"
+
+
 class Compiled(Learner):
     """What both compiled simulators share: the problem as the kernels read it, and the threads."""
 
@@ -67,10 +74,12 @@ class Compiled(Learner):
     def __init__(
         self, setup: Setup, replicas: int, size: int, seed: int, xp: Any = np, dtype: Any = np.float64
     ) -> None:
-        if setup.model is not None or setup.input_law != "gaussian" or not isinstance(setup.activation, str):
+        activation(setup.activation, np)  # an unknown one is refused by name
+        if not compilable(setup):
+            known = ", ".join(["relu", "leaky-relu(SLOPE)", "abs", *SMOOTH])
             raise InputError(
-                "the compiled simulation does the committee machine, named activations and gaussian inputs; "
-                "take the numpy backend"
+                "the compiled simulation does the committee machine with gaussian inputs and the activations "
+                f"{known}; take the numpy backend"
             )
         super().__init__(setup, replicas, size, seed, xp, dtype)
         self.g, self.w, self.shift = (part.astype(np.float64) for part in (self.g, self.w, self.shift))

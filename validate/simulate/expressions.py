@@ -95,6 +95,7 @@ def real_function_of_one_variable(expression: Any) -> tuple[sympy.Symbol, sympy.
     """An activation given as an expression (or as an object with that attribute): variable, value,
     derivative."""
     expression = sympy.sympify(getattr(expression, "expression", expression))
+    expression = expression.rewrite([sympy.Max, sympy.Min], sympy.Heaviside)
     free = sorted(expression.free_symbols, key=str)
     if len(free) > 1:
         raise InputError(f"an activation is a function of one variable, not of {', '.join(map(str, free))}")
@@ -103,6 +104,13 @@ def real_function_of_one_variable(expression: Any) -> tuple[sympy.Symbol, sympy.
     if value.has(AppliedUndef):
         raise InputError(f"the activation {expression} holds a function that is not defined")
     return variable, value, derivative(value, variable)
+
+
+def kinks(expression: sympy.Expr, variable: sympy.Symbol) -> tuple[float, ...]:
+    """Where a function of one variable may have a kink: zeros of the arguments of sign, Heaviside and Abs."""
+    arguments = {atom.args[0] for atom in expression.atoms(sympy.Heaviside, sympy.sign, sympy.Abs)}
+    roots = {root for argument in arguments for root in sympy.solve(argument, variable)}
+    return tuple(sorted(float(root) for root in roots if root.is_real))
 
 
 def lambdify_on(arguments: Sequence[sympy.Symbol], outputs: Any, xp: Any) -> Callable[..., Any]:
