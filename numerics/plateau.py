@@ -1,4 +1,4 @@
-"""The symmetric plateau in numbers: its error, the rate at which it is left, and when a trajectory does so."""
+"""The symmetric plateau in numbers: its error, the rate of escape, and when a trajectory escapes."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def crossing_times(
 
 
 def first_below(times: np.ndarray, values: np.ndarray, threshold: float) -> np.ndarray:
-    """The first time at which positive values fall to a threshold, linear in their logarithm; nan for never."""
+    """The first time positive values fall to a threshold, linear in their logarithm; nan for never."""
     with np.errstate(invalid="ignore", divide="ignore"):  # a run that diverged holds nan
         log = np.log(np.asarray(values) / threshold)
     below = log <= 0

@@ -17,7 +17,7 @@ from validate.report.figures import panels
 from validate.report.model import Check, ExperimentResult, Finding, Picture, Table
 
 AGREEMENT = 0.25
-CRITERION = f"median escape time of the chain within {AGREEMENT:.0%} of the median of the flow from the replicas' own starts"
+CRITERION = f"median escape time of the chain within {AGREEMENT:.0%} of the flow's, from the same starts"
 LEARNED = 0.05
 """A rate learns when training ends, at ``stop``, with an error below this share of the plateau's."""
 
@@ -87,7 +87,8 @@ def _best(settings: Settings, scan: list[tuple[float, bool]]) -> dict[str, float
 
 
 def _checks(
-    settings: Settings, context: Context, procedures: dict[str, Procedure], best: dict[tuple[str, float], dict[str, float]]
+    settings: Settings, context: Context, procedures: dict[str, Procedure],
+    best: dict[tuple[str, float], dict[str, float]],
 ) -> list[Check]:  # fmt: skip
     """At half of the best rate the chain escapes when the flow says."""
     norm = settings.norms[0]
@@ -153,8 +154,8 @@ def _finding(settings: Settings, best: dict[tuple[str, float], dict[str, float]]
     )
     changes = exact["time"] <= vanilla["time"]
     words = (
-        "With each at its best learning rate batch normalization leaves the plateau no later than no normalization: "
-        "the ranking at a common rate is an effect of the common rate."
+        "With each at its best learning rate batch normalization leaves the plateau no later than no "
+        "normalization: the ranking at a common rate is an effect of the common rate."
         if changes
         else "With each at its best learning rate batch normalization still leaves the plateau later "
         f"({exact['time']:.3g} against {vanilla['time']:.3g})."
@@ -186,13 +187,14 @@ def _figure(settings: Settings, scans: dict[tuple[str, float], list[tuple[float,
     np.ravel(axes)[0].legend()
     return Picture(
         figure,
-        f"Median escape time of the flow against the learning rate, b = {settings.batch_size}; a curve ends where "
-        f"training no longer reaches the teacher by t = {settings.stop:g}.",
+        f"Median escape time of the flow against the learning rate, b = {settings.batch_size}; a curve ends "
+        f"where training no longer reaches the teacher by t = {settings.stop:g}.",
     )
 
 
 def _table(
-    settings: Settings, scans: dict[tuple[str, float], list[tuple[float, bool]]], best: dict[tuple[str, float], dict[str, float]]
+    settings: Settings, scans: dict[tuple[str, float], list[tuple[float, bool]]],
+    best: dict[tuple[str, float], dict[str, float]],
 ) -> Table:  # fmt: skip
     rows = tuple(
         (label, f"{norm:g}", f"{b['rate']:.3g}", f"{b['time']:.3g}", f"{b['largest']:.3g}")
@@ -211,7 +213,7 @@ EXPERIMENT = Experiment(
     run=run,
     full=Settings(),
     quick=Settings(
-        rates=tuple(float(r) for r in np.geomspace(0.2, 10.0, 12)), norms=(1.0,), starts=12, stop=900.0, points=901,
-        size=300, replicas=16,
+        rates=tuple(float(r) for r in np.geomspace(0.2, 10.0, 12)), norms=(1.0,), starts=12,
+        stop=900.0, points=901, size=300, replicas=16,
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Runs that fall onto the symmetric plateau and leave it: measured by the exact chain, predicted by the flow."""
+"""Runs that fall onto the symmetric plateau and leave it: measured by the chain, predicted by the flow."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class Escape:
 
 
 def measure(
-    context: Context, setups: Sequence[Setup], times: Sequence[float], replicas: int, size: int, seed: int,
-    label: str,
+    context: Context, setups: Sequence[Setup], times: Sequence[float] | np.ndarray, replicas: int,
+    size: int, seed: int, label: str,
 ) -> list[Escape]:  # fmt: skip
     """Simulate every setup by the chain, in C where there is a compiler, and time its escape."""
     compiled = find_compiler() is not None
@@ -96,7 +96,7 @@ def timed(setup: Setup, run: Mapping[str, np.ndarray]) -> Escape:
 def predict(
     setup: Setup, times: Sequence[float] | np.ndarray, Q: np.ndarray, R: np.ndarray, **changed: Any
 ) -> Escape:
-    """The same from the flow, started at given overlaps Q (S, K, K), R (S, K, K); ``changed`` may vary scalars."""
+    """The same from the flow, started at overlaps Q, R (S, K, K); ``changed`` overrides scalars."""
     flow = committee_flow(setup.activation, setup.normalization)
     initial: dict[str, Any] = {"Q": Q, "R": R, "w": setup.w}
     if setup.has_gain:
@@ -112,7 +112,7 @@ def predict(
 def random_overlaps(
     students: int, size: int, norm: float, count: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Overlaps of students drawn from N(0, norm^2 / N) with orthonormal teachers: Q, R for ``count`` draws."""
+    """Q, R of students drawn from N(0, norm^2 / N) beside orthonormal teachers, for ``count`` draws."""
     generator = np.random.default_rng(seed)
     weights = generator.standard_normal((count, students, size)) * norm / np.sqrt(size)
     # The teachers may be taken as the first coordinate axes.

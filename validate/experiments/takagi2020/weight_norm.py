@@ -30,7 +30,7 @@ from validate.simulate import Setup
 
 RATE_TOLERANCE = 1e-9
 AGREEMENT = 0.15
-CRITERION = f"median escape time of the chain within {AGREEMENT:.0%} of the median of the flow from the replicas' own starts"
+CRITERION = f"median escape time of the chain within {AGREEMENT:.0%} of the flow's, from the same starts"
 
 
 @dataclass(frozen=True)
@@ -170,9 +170,9 @@ def _answer(settings: Settings, scan: dict[str, list[float]]) -> str:
     span = f"from {min(times):.3g} to {max(times):.3g}" if times else "beyond the horizon"
     return (
         f"The rate of escape under normalization is {vanilla:.3g}/|J|^2 times that of no normalization: at "
-        f"|J|^2 = {vanilla:.3g} the two are equal. Over the norms scanned the escape time of the exact gradient goes "
-        f"{span}, while without normalization the norm relaxes and is forgotten. With the radial term dropped the "
-        "norm follows Q - g^2 = constant, so that g(0) matters as much as |J(0)|."
+        f"|J|^2 = {vanilla:.3g} the two are equal. Over the norms scanned the escape time of the exact "
+        f"gradient goes {span}, while without normalization the norm relaxes and is forgotten. With the radial "
+        "term dropped the norm follows Q - g^2 = constant, so that g(0) matters as much as |J(0)|."
     )
 
 
@@ -191,8 +191,8 @@ def _norm_figure(
     ax.legend()
     return Picture(
         figure,
-        f"Median escape time against the initial norm, K = {settings.students}, tau = {settings.input_variance:g}, "
-        f"b = N = {settings.size}, eta = 1: the flow (lines), the chain (circles) and real batch statistics "
+        f"Median escape time against the initial norm, K = {settings.students}, "
+        f"tau = {settings.input_variance:g}, b = N = {settings.size}, eta = 1: the flow (lines), the chain (circles) and real batch statistics "
         "(crosses). Normalization makes the norm decide.",
     )
 
@@ -223,7 +223,7 @@ def _table(settings: Settings, scan: dict[str, list[float]]) -> Table:
 
 EXPERIMENT = Experiment(
     title="The norm of the weights",
-    question="Which member of the family of plateaus does training reach, and does that set the time to escape?",
+    question="Which member of the family of plateaus does training reach, and does that set the escape time?",
     run=run,
     full=Settings(),
     quick=Settings(
