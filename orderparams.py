@@ -176,6 +176,13 @@ def _parser() -> _Parser:
     simulate.add_argument("--seed", type=_whole(0), default=0)
     _out(simulate)
 
+    generate = _command(
+        commands, "generate", "numerics.commands:generate_command", "write the right-hand side as one file"
+    )
+    _run_file(generate)
+    generate.add_argument("--target", choices=("numpy", "cupy", "c", "cuda"), required=True)
+    generate.add_argument("--out", metavar="FILE", required=True, help="the file to write")
+
     validate = _command(
         commands, "validate", "validate.validation:validate", "run experiments and write the report",
         resumes=True,

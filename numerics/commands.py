@@ -16,6 +16,7 @@ from derive.grammar import parse
 from numerics import averages
 from numerics.runtime import runfile
 from numerics.runtime.errors import InputError
+from numerics.runtime.results import check_writable, write_atomically
 
 
 def average_command(arguments: Namespace) -> int:
@@ -75,6 +76,17 @@ def landscape_command(arguments: Namespace) -> int:
         jacobian = point["jacobian"]
         for sector, value in zip(jacobian["sectors"], jacobian["eigenvalues"], strict=True):
             print(f"  Jacobian, {sector}: {value: .10g}")
+    return 0
+
+
+def generate_command(arguments: Namespace) -> int:
+    """``orderparams generate``: a standalone right-hand side, its equations in comments."""
+    from numerics.kernel.standalone import generate
+    from numerics.runs import flow_of
+
+    run = runfile.load(arguments.run)
+    target = check_writable(arguments.out)
+    write_atomically(target, generate(flow_of(run), arguments.target))
     return 0
 
 
