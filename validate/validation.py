@@ -27,7 +27,9 @@ def validate(arguments: Namespace) -> int:
     """Run what was asked for, write the report, print a summary; the exit status says how it ended."""
     folder = check_folder(arguments.out)
     planned = _planned(arguments)
-    backend, reason = choose_backend(arguments.backend, ("numpy", "c", "cupy", "cuda"), prefer=("numpy",))
+    backend, reason = choose_backend(
+        arguments.backend, ("numpy", "c", "cupy", "cuda"), prefer=("c", "cupy", "numpy")
+    )
     papers = tuple(dict.fromkeys(name.partition(".")[0] for name in planned if name in registry.available()))
     started = time.monotonic()
     results = []

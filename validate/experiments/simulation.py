@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from validate.experiments.context import Context
+from validate.runs import simulation_backend
 from validate.simulate import Setup, Trajectories, simulate
 
 
@@ -26,34 +27,56 @@ class Job:
 
 def simulate_all(context: Context, jobs: Sequence[Job], label: str = "simulate") -> list[Trajectories]:
     """The trajectories of all jobs, in their order.  Give the most expensive first: two run at a time."""
-    on_device = context.backend in ("cupy", "cuda")
     settings = [
         {
             "setup": job.setup.describe(), "times": list(job.times), "replicas": job.replicas,
-            "size": job.size, "seed": job.seed, "method": job.method, "on_device": on_device,
+            "size": job.size, "seed": job.seed, "method": job.method,
+            "backend": backend_of(job.setup, context.backend),
         }
         for job in jobs
     ]  # fmt: skip
     return [
-        Trajectories(
-            time=arrays["time"], Q=arrays["Q"], R=arrays["R"], T=arrays["T"],
-            second_layer=arrays["second_layer"], g=arrays.get("g"), shift=arrays.get("shift"),
-            setup=job.setup, size=job.size, seed=job.seed, method=job.method,
-        )
+        trajectories(arrays, job.setup, job.size, job.seed, job.method)
         for job, arrays in zip(jobs, context.pieces(simulation, settings, label), strict=True)
-    ]  # fmt: skip
+    ]
+
+
+def backend_of(setup: Setup, wanted: str) -> str:
+    """What a setup is simulated on: the compiled simulation knows the built-in networks with Gaussian inputs
+    only, so ``c`` asks for it where it serves."""
+    return simulation_backend(setup, {"c": "auto", "cuda": "cupy"}.get(wanted, wanted))[0]
 
 
 def simulation(
     setup: Mapping[str, Any], times: Sequence[float], replicas: int, size: int, seed: int, method: str,
-    on_device: bool,
+    backend: str,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """One simulation as a piece: its recorded arrays by name."""
-    xp: Any = np
-    if on_device:
-        import cupy
+    return recorded(Setup(**setup), times, replicas, size, seed, method, backend)
 
-        xp = cupy
-    run = simulate(Setup(**setup), times, replicas, size, seed=seed, method=method, xp=xp)
+
+def recorded(
+    setup: Setup,
+    times: Sequence[float] | np.ndarray,
+    replicas: int,
+    size: int,
+    seed: int,
+    method: str,
+    backend: str,
+) -> dict[str, np.ndarray]:
+    """Simulate and return the arrays by name, without those that the setup does not have."""
+    run = simulate(
+        setup, times, replicas, size, seed=seed, method=method, **simulation_backend(setup, backend)[2]
+    )
     names = ("time", "Q", "R", "T", "second_layer", "g", "shift")
     return {name: getattr(run, name) for name in names if getattr(run, name) is not None}
+
+
+def trajectories(
+    arrays: Mapping[str, np.ndarray], setup: Setup, size: int, seed: int, method: str
+) -> Trajectories:
+    """What ``recorded`` returned, as the trajectories it came from."""
+    return Trajectories(
+        time=arrays["time"], Q=arrays["Q"], R=arrays["R"], T=arrays["T"], second_layer=arrays["second_layer"],
+        g=arrays.get("g"), shift=arrays.get("shift"), setup=setup, size=size, seed=seed, method=method,
+    )  # fmt: skip

@@ -1,9 +1,9 @@
 """Experiment (f): do inputs of any law with the same mean and variance give the same dynamics?
 
 The same learning problem, simulated with every component drawn, for Gaussian, binary, uniform and
-heavy-tailed inputs at several N, and extrapolated in 1/N.  Weights start in random directions, spread over all
-inputs.  Criterion: for every law no order parameter is rejected against the flow, by Holm's procedure over all
-entries, times and laws at a family-wise level of 1 %.
+heavy-tailed inputs at several N, and extrapolated in 1/N.  Weights start in random directions, spread over
+all inputs.  Criterion: for every law no order parameter is rejected against the flow, by Holm's procedure
+over all entries, times and laws at a family-wise level of 1 %.
 """
 
 from __future__ import annotations

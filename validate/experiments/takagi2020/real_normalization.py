@@ -225,25 +225,19 @@ def _mean(settings: Settings, limits: Sequence[Limit], degrees: float) -> Findin
     scores: dict[str, dict[str, float]] = {}
     for limit in limits:
         scores.setdefault(limit.activation, {})[limit.variant] = float(np.abs(limit.z).max())
-    p = {
-        activation: min(float(statistics.p_value(z, degrees)) for z in by_variant.values())
-        for activation, by_variant in scores.items()
-    }
     level = FAMILY_LEVEL / (len(limits) * len(limits[0].names))
-    holds = {activation: value > level for activation, value in p.items()}
-    words = [
-        f"{activation}: " + ", ".join(f"{variant} |z| {z:.1f}" for variant, z in scores[activation].items())
-        for activation in scores
-    ]
-    verdict: VerdictKind = (
-        "confirmed" if all(holds.values()) else "conditional" if any(holds.values()) else "refuted"
-    )
+    rejected = {
+        f"{limit.activation} units normalized by {limit.variant}"
+        for limit in limits
+        if float(statistics.p_value(np.abs(limit.z).max(), degrees)) <= level
+    }
+    erf = any(name.startswith("erf") for name in rejected)
+    verdict: VerdictKind = "confirmed" if not rejected else "refuted" if erf else "conditional"
     conclusion = {
         "confirmed": "Neither changes the limit of large b.",
-        "conditional": f"They do not matter for {', '.join(a for a, ok in holds.items() if ok)} units, "
-        f"whose outputs have no mean; for {', '.join(a for a, ok in holds.items() if not ok)} units a "
-        "learned shift changes the dynamics at any b.",
-        "refuted": "They matter in the limit of large b.",
+        "conditional": "Neither changes the limit of large b for erf units, whose outputs have no mean; "
+        f"{' and '.join(sorted(rejected))} have another limit: a shift learns the mean of their outputs.",
+        "refuted": f"At large b {' and '.join(sorted(rejected))} have another limit.",
     }[verdict]
     return Finding(
         claim="takagi2020.claim-mean-negligible",
