@@ -48,6 +48,17 @@ class StateVariable:
     origin: tuple[Step, ...] = field(default=(), repr=False)
     """How the averages came about: loss, gradient, update."""
 
+    def _defined(self) -> dict[Expr, str]:
+        """The preactivation covariances that stand in the rate, in words with formulas."""
+        from derive.latex import latex
+
+        bases = {a.base for a in self.rate.atoms(Indexed)}
+        return {
+            base[indices]: f"${latex(definition)}$"
+            for base, (indices, definition) in self.naming.definitions.items()
+            if base in bases
+        }
+
     @property
     def steps(self) -> tuple[Step, ...]:
         """The derivation: from the sample loss to inert averages, then each shape of average by its rules."""
@@ -74,7 +85,7 @@ class StateVariable:
             name=f"d{self.name}/dt",
             left=Derivative(self.base[self.indices], time),
             right=self.rate,
-            meaning=MEANING,
+            meaning={**MEANING, **self._defined()},
             source=SOURCE,
             steps=self.steps,
         )
@@ -132,13 +143,12 @@ class Flow:
         return close_averages(finite_batch(self.model))
 
     def _repr_latex_(self) -> str:
-        from derive.latex import latex
+        from derive.latex import display
 
-        lines = (rf"{latex(e.left)} &= {latex(e.right)}" for e in self.equations)
-        return r"$$\begin{aligned}" + r"\\".join(lines) + r"\end{aligned}$$"
+        return display(*self.equations)
 
 
-MEANING: Mapping[str, str] = {
+MEANING: Mapping[Expr | str, str] = {
     "Q": "overlaps of the student's weight vectors, Q_ij = J_i.J_j",
     "R": "overlaps with the teacher's, R_in = J_i.B_n",
     "T": "overlaps of the teacher's weight vectors",
