@@ -1,4 +1,4 @@
-"""The solver for array backends, with the semantics of the compiled one (dormand_prince.c, which cites sources)."""
+"""The solver for array backends: the semantics of the compiled one, dormand_prince.c, which cites sources."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -172,7 +171,7 @@ class _Buffers:
 
 
 def solver_source(system: System, kernel_source: str) -> str:
-    """The kernel, what binds it to the solver's vectors, and the solver for one and for LANES trajectories."""
+    """The kernel, its binding to the solver's vectors, and the solver for one and for LANES trajectories."""
     watched = system.observables
     parts = [
         kernel_source,
@@ -180,8 +179,8 @@ def solver_source(system: System, kernel_source: str) -> str:
         f"enum {{ MAX_WATCHED = {max(1, len(watched))} }};",
         "enum { RUNNING, FINISHED, STOPPED_BY_EVENT, STEP_TOO_SMALL, TOO_MANY_STEPS };",
         "struct event { long watched; double threshold; int direction; int terminal; };",
-        "struct task { long length; const double *times; long time_count; double rtol, atol; long max_steps;\n"
-        "              const struct event *events; long event_count; };",
+        "struct task { long length; const double *times; long time_count; double rtol, atol;\n"
+        "              long max_steps; const struct event *events; long event_count; };",
         _bind_state(system),
         _bind_watched(watched),
     ]

@@ -1,4 +1,4 @@
-"""Adaptive integration of flows: every trajectory with its own step, dense output at requested times, events."""
+"""Adaptive integration of flows: a step for each trajectory, dense output at requested times, events."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def solve(
 ) -> Solution:
     """Integrate a flow from ``initial`` (at times[0]) through ``times``.
 
-    ``initial`` holds the state variables and ``parameters`` the constants (T, v) and scalars by name; each may
+    ``initial`` holds the state variables, ``parameters`` the constants (T, v) and scalars by name; each may
     carry a leading batch axis over parameter sets.  Steps keep the root mean square over the state of
     (error / (atol + rtol |y|)) below 1, for each trajectory on its own: Dormand and Prince's pair of order
     5(4).  A trajectory that cannot keep its tolerance stops; the solution then holds what it has, with
@@ -158,9 +158,8 @@ def _gathered(
     given = {**system.program.constants, **given}
     missing = [n for n in axes if n not in given]
     if missing:
-        raise InputError(
-            f"the flow needs {', '.join(n for n in axes if n not in system.program.constants)}; missing: {', '.join(missing)}"
-        )
+        needed = ", ".join(n for n in axes if n not in system.program.constants)
+        raise InputError(f"the flow needs {needed}; missing: {', '.join(missing)}")
     arrays = {n: np.asarray(given[n], dtype=float) for n in axes}
     sizes: dict[str, int] = {}
     for name, own in axes.items():
@@ -222,7 +221,8 @@ def _solution(
             if result.status[first] == STEP_TOO_SMALL
             else "the number of steps reached its limit"
         )
-        message = f"{len(stuck)} of {sets} trajectories stopped early; the first at t = {result.reached[first]:.6g}: {reason}"
+        where = f"the first at t = {result.reached[first]:.6g}: {reason}"
+        message = f"{len(stuck)} of {sets} trajectories stopped early; {where}"
     if not batched:
         state = {n: a[0] for n, a in state.items()}
         observables = {n: a[0] for n, a in observables.items()}

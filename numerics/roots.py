@@ -147,7 +147,7 @@ class _Problem:
         return np.stack([found[rate_name(s.name)][(slice(None), *at)] for s, at in self.places], axis=1)
 
     def jacobian(self, x: np.ndarray) -> np.ndarray:
-        """Differences of sixth order, all in one batch: accurate to about 1e-12 where the rates are smooth."""
+        """Differences of sixth order, in one batch: accurate to about 1e-12 where the rates are smooth."""
         h = STEP * np.maximum(1, np.abs(x))
         steps = np.eye(len(x)) * h
         total = 0.0

@@ -1,4 +1,4 @@
-"""A dynamical system as the numerics see it: a program of rates and observables, and which input each rate moves."""
+"""A dynamical system as the numerics see it: a program of rates and observables, and what each rate moves."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def system(
     observables: Mapping[str, sympy.Expr] | None = None,
     symmetric: Sequence[str] = (),
 ) -> System:
-    """A system from rates by the name of their state variable: expressions for numbers, Outputs for arrays."""
+    """A system from rates by state variable: expressions for numbers, Outputs for arrays."""
     outputs = []
     for name, rate in rates.items():
         if isinstance(rate, Output):

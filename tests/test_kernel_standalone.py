@@ -35,8 +35,9 @@ def test_the_numpy_file_runs_alone(flow: Flow, tmp_path: Path) -> None:
         "values = dict(np.load('point.npz'))\n"
         "np.savez('found.npz', **flow.rates(K=3, M=2, **values), **flow.observables(K=3, M=2, **values))\n"
     )
-    subprocess.run([sys.executable, "-I", "-c", "import sys; sys.path.insert(0, '.')\n" + script], cwd=tmp_path,
-                   check=True)  # fmt: skip
+    # -I: neither this project nor the user's packages can be imported by accident.
+    command = [sys.executable, "-I", "-c", "import sys; sys.path.insert(0, '.')\n" + script]
+    subprocess.run(command, cwd=tmp_path, check=True)
     found = np.load(tmp_path / "found.npz")
     for name, want in flow_kernel(flow, "numpy")(values).items():
         np.testing.assert_allclose(found[name], want, rtol=0, atol=1e-14, err_msg=name)

@@ -31,7 +31,7 @@ def flow() -> Flow:
 
 
 def test_the_symmetric_plateau(flow: Flow) -> None:
-    """Saad and Solla (1995), K = M = 2, small eta: Q = C = 1/(2K - 1) = 1/3, R = S = 1/sqrt(K(2K - 1)) = 1/sqrt 6.
+    """Saad and Solla (1995), K = M = 2, small eta: Q = C = 1/(2K - 1), R = S = 1/sqrt(K(2K - 1)).
 
     Differences between the students are marginal there: two zero modes, one unstable mode.
     """

@@ -20,7 +20,7 @@ FUNCTIONS = {
 
 @dataclass(frozen=True)
 class Lanes:
-    """How lanes look in a target: ``over_sets`` and whether a loop runs over ``W`` lanes or a thread is one."""
+    """How lanes look: over parameter sets or not; one thread a lane, or a loop over ``W`` lanes."""
 
     over_sets: bool
     threads: bool

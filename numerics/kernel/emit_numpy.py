@@ -1,8 +1,7 @@
 """The numpy emitter: one function of broadcast operations a target, for numpy and modules with its names.
 
 Every value has the axes (batch, lane, outer reduction, ..., inner reduction), of length 1 where it does not
-depend on them; a lane is one element of the target.  Temporaries that are read for the last time are
-overwritten in place, so a block of about 16,384 points stays in cache.
+depend on them; a lane is one element of the target.
 """
 
 from __future__ import annotations
@@ -71,8 +70,7 @@ class _Writer:
     def write(self) -> ArrayFunction:
         result = self.value(self.target.node, {})
         name = f"nest_{self.target.name}"
-        # Constants and scalars reach a target with no other node: give every result an array's type.
-        body = [f"    {line}" for line in _reuse(self.lines, result)]
+        body = [f"    {line}" for line in self.lines]
         head = [f"def {name}(xp, special, gathered, scalars, sizes):"]
         source = "\n".join([*head, *body, f"    return {result}", ""])
         return ArrayFunction(
@@ -118,7 +116,7 @@ class _Writer:
                 body = self.value(node.args[0], inside)
                 if not _varies(node.args[0], index):
                     return self.new(f"{body} * sizes[{size!r}]")
-                return self.new(f"xp.sum({body}, axis={self.axis(index)}, keepdims=True)")
+                return self.new(f"xp.add.reduce({body}, axis={self.axis(index)}, keepdims=True)")
             case "add" | "mul":
                 return self.chain(node, loops)
         args = [self.value(a, loops) for a in node.args]
@@ -133,7 +131,7 @@ class _Writer:
 
     def chain(self, node: Node, loops: dict[str, str]) -> str:
         """Sums and products in order, small operands first: values on few axes are combined cheaply."""
-        sign, other = ("+", "add") if node.op == "add" else ("*", "multiply")
+        sign = "+" if node.op == "add" else "*"
         parts = (
             sorted(node.args, key=lambda a: (len(a.free), a.serial)) if node.data is None else list(node.args)
         )
@@ -188,10 +186,6 @@ def _call(name: str, args: list[str]) -> str:
     if name == "rsqrt_or_zero":
         return f"special.reciprocal_root_or_zero(xp, {joined})"
     return f"special.{name}(xp, {joined})"
-
-
-def _reuse(lines: list[str], result: str) -> list[str]:
-    return lines
 
 
 def emit(target: Target) -> ArrayFunction:

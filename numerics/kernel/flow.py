@@ -22,7 +22,7 @@ def rate_name(variable: str) -> str:
 
 
 def flow_outputs(flow: Flow, extra: Mapping[str, sympy.Expr] | None = None) -> list[Output]:
-    """The rates (``dQ``, ``dR``, ...), the observables by their own names, and ``extra`` numbers of the state."""
+    """The rates (``dQ``, ``dR``, ...), the observables by name, and ``extra`` numbers of the state."""
     rates = [
         Output(
             rate_name(s.name),

@@ -316,7 +316,8 @@ def _levels(e: sympy.Basic) -> int:
 
 NODES = {1: 256, 2: 128, 3: 48, 4: 20}
 """Nodes per field.  One and two fields reach 1e-12 for tanh at variances up to 5; the trapezoidal error
-exp(-2 pi d / step), with d = pi / (2 sqrt(variance)), is 1e-11 at unit variance for three fields, 1e-5 for four."""
+exp(-2 pi d / step), with d = pi / (2 sqrt(variance)), is 1e-11 at unit variance for three fields, 2e-5 for
+four."""
 
 
 def _rule(expression: sympy.Expr, fields: list[sympy.Symbol]) -> tuple[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import sympy
@@ -66,8 +67,15 @@ class Program:
         """The groups of the outputs."""
         return tuple(dict.fromkeys(o.group for o in self.outputs))
 
+    @cached_property
+    def _members(self) -> dict[str, tuple[Target, ...]]:
+        return {name: self._needed(name) for name in self.groups}
+
     def group(self, name: str) -> tuple[Target, ...]:
         """The targets that a group of outputs needs, shared sums among them, in order."""
+        return self._members[name]
+
+    def _needed(self, name: str) -> tuple[Target, ...]:
         wanted = {o.name for o in self.outputs if o.group == name}
         found = []
         for target in reversed(self.targets):

@@ -39,16 +39,19 @@ class ArrayKernel:
             target = function.target
             if target.name not in wanted:
                 continue
-            out = xp.empty((inputs.batch, prod(shape_of(target.sizes, sizes))))
+            out = xp.empty((inputs.batch, plan.length))
             for first in range(0, inputs.batch, plan.sets):
                 sets = slice(first, min(first + plan.sets, inputs.batch))
                 scalars = {n: _per_set(inputs.scalars[n], sets, function.depth) for n in function.scalars}
-                for lanes in plan.blocks:
-                    gathered = [_gather(xp, arrays, name, index, sets, lanes) for name, index in plan.gathers]
-                    value = call(xp, special, gathered, scalars, sizes)
-                    flat = xp.reshape(value, xp.shape(value)[:2]) if xp.ndim(value) else value
-                    for positions in plan.scatter:
-                        out[sets, positions[lanes]] = flat
+                own = {n: arrays[n] if len(arrays[n]) == 1 else arrays[n][sets] for n in plan.reads}
+                for gathers, scatter in plan.blocks:
+                    # A comparison of indices has its values in the plan; everything else is read.
+                    gathered = [
+                        index if name == "=" else own[name].take(index, axis=1) for name, index in gathers
+                    ]
+                    value = xp.asarray(call(xp, special, gathered, scalars, sizes))
+                    for positions in scatter:
+                        out[sets, positions] = value.reshape(value.shape[:2])
             arrays[target.name] = out
         names = [o.name for o in self.program.outputs if o.group in groups]
         return {n: arrays[n].reshape(inputs.batch, *shape_of(self.program.shapes[n], sizes)) for n in names}
@@ -71,10 +74,10 @@ class _Plan:
         shapes: Mapping[str, tuple[str, ...]],
     ) -> None:
         lanes, scatter = lane_indices(function.target, sizes)
-        self.scatter = [xp.asarray(s) for s in scatter]
         count = len(scatter[0])
+        self.length = prod(shape_of(function.target.sizes, sizes))
         axes = 2 + function.depth
-        self.gathers: list[tuple[str, Any]] = []
+        indices: list[tuple[str, Any]] = []
         for gather in function.gathers:
             position: dict[Any, Any] = {
                 i: lane.reshape(-1, *[1] * function.depth) for i, lane in lanes.items()
@@ -92,10 +95,15 @@ class _Plan:
                 flat = np.zeros((1,) * (axes - 1), dtype=np.intp)
                 for w, length in zip(where, shape_of(shapes[gather.array], sizes), strict=True):
                     flat = flat * length + w
-            self.gathers.append((gather.array, xp.asarray(flat)))
+            indices.append((gather.array, flat))
+        self.reads = {name for name, _ in indices if name != "="}
         widest = max(prod(axis_length(s, sizes) for s in loops) for loops in function.largest)
         step = max(1, min(count, BLOCK // widest))
-        self.blocks = [slice(a, min(a + step, count)) for a in range(0, count, step)]
+        self.blocks = []
+        for first in range(0, count, step):
+            lanes = slice(first, first + step)
+            gathers = [(name, xp.asarray(_sliced(name, index, lanes))) for name, index in indices]
+            self.blocks.append((gathers, [xp.asarray(positions[lanes]) for positions in scatter]))
         self.sets = max(1, BLOCK // (widest * count))
 
 
@@ -110,13 +118,11 @@ def lane_indices(target: Target, sizes: Mapping[str, int]) -> tuple[dict[str, An
     return dict(zip(target.indices, grid, strict=True)), [np.arange(prod(shape))]
 
 
-def _gather(xp: Any, arrays: Mapping[str, Any], name: str, index: Any, sets: slice, lanes: slice) -> Any:
+def _sliced(name: str, index: Any, lanes: slice) -> Any:
+    """The part of a gather that some lanes read; indices that do not depend on the lane stay whole."""
     if name == "=":
         return index[:, lanes] if index.shape[1] > 1 else index
-    source = arrays[name]
-    if source.shape[0] > 1:
-        source = source[sets]
-    return xp.take(source, index[lanes] if index.shape[0] > 1 else index, axis=1)
+    return index[lanes] if index.shape[0] > 1 else index
 
 
 def _per_set(values: Any, sets: slice, depth: int) -> Any:

@@ -62,7 +62,7 @@ class CKernel:
             self._library[f"{group}_units"](ctypes.byref(bound.structure))
 
     def _sets(self, inputs: Inputs, out: Mapping[str, Any], first: int, groups: Sequence[str]) -> None:
-        """A chunk of sets, packed into blocks of LANES side by side (the last block padded with its last set)."""
+        """A chunk of sets in blocks of LANES side by side, the last block padded with its last set."""
         bound = Binding(self.program, self._emitted, self._structure, inputs.sizes)
         count = min(CHUNK, inputs.batch - first)
         blocks = -(-count // LANES)

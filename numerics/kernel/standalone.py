@@ -22,12 +22,12 @@ TARGETS = ("numpy", "cupy", "c", "cuda")
 
 
 def generate(flow: Flow, target: str) -> str:
-    """The text of a file with the rates and the observables of a flow, for ``numpy``, ``cupy``, ``c`` or ``cuda``.
+    """The text of a file with the rates and the observables of a flow, for one of TARGETS.
 
     - numpy, cupy: functions ``rates(...)`` and ``observables(...)`` of arrays, scalars and sizes by keyword,
       returning dicts of arrays;
-    - c: ``int flow_rates(...)`` and ``int flow_observables(...)``; sizes, inputs and results in the order that the
-      header states, row-major; 0, or 1 where memory is short;
+    - c: ``int flow_rates(...)`` and ``int flow_observables(...)``: sizes, inputs, results, row-major; they
+      return 0, or 1 where memory is short;
     - cuda: kernels ``rates_threads`` and ``observables_threads``, one thread a parameter set.
 
     Raises InputError for an unknown target, and where a target lacks a function that the flow calls.
@@ -67,7 +67,10 @@ def _cuda_usage(program: Program) -> str:
 def _c(program: Program) -> str:
     emitted = emit_c.emit(program)
     parts = [emitted.text, "#include <stdlib.h>"]
-    return "\n\n".join([*parts, *(_c_function(program, emitted, group) for group in (RATES, OBSERVABLES))]) + "\n"
+    return (
+        "\n\n".join([*parts, *(_c_function(program, emitted, group) for group in (RATES, OBSERVABLES))])
+        + "\n"
+    )
 
 
 def _c_function(program: Program, emitted: emit_c.CSource, group: str) -> str:
@@ -189,8 +192,11 @@ def _array_target(function: emit_numpy.ArrayFunction) -> str:
             gathered.append(f"1.0 * ({at[0]} == {at[1]})[None]")
         else:
             shaped = f"values[{g.array!r}][{', '.join(at) or '...'}]"
-            gathered.append(f"xp.reshape({shaped}, (1, *xp.shape({shaped}), *[1] * {depth}))" if not any(
-                isinstance(i, str) for i in g.indices) else f"{shaped}[None]")
+            gathered.append(
+                f"xp.reshape({shaped}, (1, *xp.shape({shaped}), *[1] * {depth}))"
+                if not any(isinstance(i, str) for i in g.indices)
+                else f"{shaped}[None]"
+            )
     lines.append("    gathered = [")
     lines += [f"        {text}," for text in gathered]
     lines += [
@@ -205,14 +211,16 @@ def _array_result(target: Target) -> str:
     shape = "".join(f"{_size(s)}, " for s in target.sizes)
     if not target.symmetric:
         return (
-            f"    return xp.broadcast_to(xp.reshape(xp.asarray(found), (-1,)), (max(1, math.prod(({shape}))),))"
-            f".reshape(({shape}))"
+            "    flat = xp.reshape(xp.asarray(found), (-1,))\n"
+            f"    return xp.broadcast_to(flat, (math.prod(({shape})),)).reshape(({shape}))"
         )
-    return "\n".join([
-        f"    out = xp.empty(({shape}))",
-        "    out[lanes[0], lanes[1]] = out[lanes[1], lanes[0]] = xp.reshape(xp.asarray(found), (-1,))",
-        "    return out",
-    ])
+    return "\n".join(
+        [
+            f"    out = xp.empty(({shape}))",
+            "    out[lanes[0], lanes[1]] = out[lanes[1], lanes[0]] = xp.reshape(xp.asarray(found), (-1,))",
+            "    return out",
+        ]
+    )
 
 
 def _array_group(program: Program, group: str) -> str:

@@ -23,8 +23,16 @@ from pathlib import Path
 
 from numerics.runtime.errors import BackendUnavailable
 
-BASE_FLAGS = ("-std=gnu11", "-O3", "-fPIC", "-shared", "-fopenmp-simd", "-ffp-contract=off",
-              "-fno-math-errno", "-fno-trapping-math")
+BASE_FLAGS = (
+    "-std=gnu11",
+    "-O3",
+    "-fPIC",
+    "-shared",
+    "-fopenmp-simd",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+)
 """No fast-math: these change no value of a floating-point operation, and fma happens only where written."""
 
 

@@ -1,9 +1,9 @@
 """Minors that cancel: a difference within the rounding of its terms counts as zero.
 
-Where fields coincide (i = j in a sum over units) a minor of their covariance is zero and its computed value is
-rounding; a square root would turn 1e-16 of it into 1e-8.  Every term of such a minor is bounded by the product
-of its diagonal entries, so the all-positive terms of the polynomial give the scale of its rounding.  Minors
-with a positive constant (those of erf: 1 + tau Q_ii ...) are bounded away from zero and left alone.
+Where fields coincide (i = j in a sum over units) a minor of their covariance is zero and its computed value
+is rounding; a square root would turn 1e-16 of it into 1e-8.  Every term of such a minor is bounded by the
+product of its diagonal entries, so the all-positive terms of the polynomial give the scale of its rounding.
+Minors with a positive constant (those of erf: 1 + tau Q_ii ...) are bounded away from zero and left alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numerics.kernel.ir import Graph, Node
 from numerics.kernel.passes.polynomials import as_polynomial
 
 NOISE = 2.0**-49
-"""Rounding of a minor of four fields relative to its scale: sixteen times the unit roundoff, measured below."""
+"""The rounding of a minor of four fields relative to its scale: sixteen units of roundoff."""
 
 
 def guard_cancellation(graph: Graph, node: Node) -> Node:

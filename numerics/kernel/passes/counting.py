@@ -59,7 +59,8 @@ class _Counter:
             inside = {**loops, index: size}
             if bound:
                 self.bounds[index] = bound
-            cost = self.points({*node.free, index} if self.hoisted else inside, inside) + self.visit(node.args[0], inside)
+            cost = self.points({*node.free, index} if self.hoisted else inside, inside)
+            cost += self.visit(node.args[0], inside)
             self.bounds.pop(index, None)
             return cost
         own = {

@@ -42,14 +42,14 @@ def snap(xp: Any, x: Any, noise: Any) -> Any:
 
 
 def ratio_arcsine(xp: Any, n: Any, d1: Any, d2: Any, scale: Any) -> Any:
-    """asin(n / sqrt(d1 d2)) with ``scale`` = 1 / sqrt(d1 d2), accurate up to a ratio of 1 and clamped there."""
+    """asin(n / sqrt(d1 d2)) with ``scale`` = 1 / sqrt(d1 d2), accurate up to a ratio of 1, clamped there."""
     return noisy_arcsine(xp, n, d1, d2, scale, 0.0)
 
 
 def noisy_arcsine(xp: Any, n: Any, d1: Any, d2: Any, scale: Any, noise: Any) -> Any:
     """The same for n, d1, d2 with rounding of their own: d1 d2 - n^2 within ``noise`` counts as 0."""
     ratio = n * scale
-    if not xp.max(xp.abs(ratio)) > NEAR:
+    if not xp.abs(ratio).max() > NEAR:
         return xp.arcsin(ratio)
     near = xp.abs(ratio) > NEAR
     angle = xp.arcsin(xp.clip(ratio, -1.0, 1.0))
