@@ -148,8 +148,8 @@ def main() -> None:
         theirs = microseconds(lambda values=values: slow(values))
         scalar = microseconds(lambdified(outputs, values, units)) if units <= 2 else np.nan
         goal_c, goal_numpy = TARGETS.get(units, (None, None))
-        row = (units, f"{one:.2f}", goal_c or "-", f"{lanes:.2f}", f"{ours:.0f}", goal_numpy or "-", f"{theirs:.0f}",
-               f"{scalar:.0f}")  # fmt: skip
+        found = (f"{ours:.0f}", goal_numpy or "-", f"{theirs:.0f}", f"{scalar:.0f}")
+        row = (units, f"{one:.2f}", goal_c or "-", f"{lanes:.2f}", *found)
         ratios = ", ".join(f"{t / one:.0f}" for t in (ours, theirs, scalar))
         print(" ".join(f"{cell!s:>10}" for cell in row), f"  {ratios}")
 

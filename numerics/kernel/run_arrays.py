@@ -101,9 +101,9 @@ class _Plan:
         step = max(1, min(count, BLOCK // widest))
         self.blocks = []
         for first in range(0, count, step):
-            lanes = slice(first, first + step)
-            gathers = [(name, xp.asarray(_sliced(name, index, lanes))) for name, index in indices]
-            self.blocks.append((gathers, [xp.asarray(positions[lanes]) for positions in scatter]))
+            own = slice(first, first + step)
+            gathers = [(name, xp.asarray(_sliced(name, index, own))) for name, index in indices]
+            self.blocks.append((gathers, [xp.asarray(positions[own]) for positions in scatter]))
         self.sets = max(1, BLOCK // (widest * count))
 
 

@@ -181,9 +181,9 @@ def _array_target(function: emit_numpy.ArrayFunction) -> str:
     for number, index in enumerate(target.indices):
         lines.append(f"    {_name(index)} = lanes[{number}].reshape({', '.join(['-1', *['1'] * depth])})")
     for index, size in dict.fromkeys(axis for g in function.gathers for axis in g.axes):
-        shape = ["1"] * (1 + depth)
-        shape[depth - emit_numpy.height(index)] = "-1"
-        lines.append(f"    {_name(index, size)} = xp.arange({_size(size)}).reshape({', '.join(shape)})")
+        axes = ["1"] * (1 + depth)
+        axes[depth - emit_numpy.height(index)] = "-1"
+        lines.append(f"    {_name(index, size)} = xp.arange({_size(size)}).reshape({', '.join(axes)})")
     gathered = []
     for g in function.gathers:
         own = dict(g.axes)
