@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from numerics.runtime.compiler import find_compiler
 from numerics.runtime.errors import InputError
 from validate.simulate import Setup, run, simulate, streams
 from validate.simulate.inputs import input_law
@@ -31,6 +32,19 @@ def test_a_replica_depends_on_the_seed_alone(method):
     other = simulate(SETUP, [1.0, 3.0], 2, 40, seed=8, method=method)
     assert np.abs(other.Q - few.Q).max() > 1e-3
     assert np.abs(few.Q[0] - few.Q[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@METHODS
+def test_sizes_are_independent(method, compiled):
+    """Changes of Q over one step, at two N: uncorrelated over replicas, at 4.5 standard errors."""
+    if compiled and find_compiler() is None:
+        pytest.skip("no C compiler")
+    changes = []
+    for size in (40, 50):
+        Q = simulate(SETUP, [0.0, 1 / size], 1000, size, method=method, compiled=compiled).Q
+        changes.append(Q[:, 1, 0, 0] - Q[:, 0, 0, 0])
+    assert abs(np.corrcoef(*changes)[0, 1]) < 4.5 / np.sqrt(1000)
 
 
 def test_no_number_of_a_stream_comes_back():

@@ -54,7 +54,7 @@ class Chain(Learner):
         )
         self.scale = math.sqrt(setup.input_variance)
         self.inputs = Draws(
-            seed,
+            self.streams,
             replicas,
             CHAIN_INPUTS,
             (b, M + K),
@@ -64,11 +64,11 @@ class Chain(Learner):
         # Bartlett: a Wishart matrix is T T^T, T lower triangular with chi variables on the diagonal.
         shapes = xp.asarray((outside - np.arange(self.rank)) / 2)
         self.lengths = Draws(
-            seed, replicas, CHAIN_LENGTH, (self.rank,),
+            self.streams, replicas, CHAIN_LENGTH, (self.rank,),
             lambda rng, shape: xp.sqrt(2 * rng.standard_gamma(shapes, shape)), xp,
         )  # fmt: skip
         self.mixing = Draws(
-            seed,
+            self.streams,
             replicas,
             CHAIN_MIXING,
             (self.rank, self.rank),

@@ -23,7 +23,7 @@ from validate.simulate.chain import Chain
 from validate.simulate.direct import Direct
 from validate.simulate.learner import Learner
 from validate.simulate.setup import NORMALIZATIONS, STATISTICS, Setup
-from validate.simulate.streams import COMPILED_CHAIN, COMPILED_DIRECT
+from validate.simulate.streams import COMPILED_CHAIN, COMPILED_DIRECT, Seed
 
 SMOOTH = {"erf": 0, "identity": 2, "tanh": 3, "gelu": 4}
 KINKED = 1
@@ -52,7 +52,7 @@ def _library(real: str) -> ctypes.CDLL:
     return compile_shared("\n".join([f"#define REAL {real}", *parts]), f"simulate_{real}")
 
 
-def replica_keys(seed: int, replicas: int, purpose: int) -> np.ndarray:
+def replica_keys(seed: Seed, replicas: int, purpose: int) -> np.ndarray:
     """The Philox key of each replica, (S, 2)."""
     sequences = (np.random.SeedSequence(seed, spawn_key=(r, purpose)) for r in range(replicas))
     return np.stack([sequence.generate_state(2) for sequence in sequences])
@@ -83,7 +83,7 @@ class Compiled(Learner):
             )
         super().__init__(setup, replicas, size, seed, xp, dtype)
         self.g, self.w, self.shift = (part.astype(np.float64) for part in (self.g, self.w, self.shift))
-        self.keys = replica_keys(seed, replicas, self.purpose)
+        self.keys = replica_keys(self.streams, replicas, self.purpose)
         self.learn = getattr(library(dtype), self.function)
         slope = leaky_slope(setup.activation)
         self.problem = Problem(

@@ -26,11 +26,11 @@ class Direct(Learner):
         self, setup: Setup, replicas: int, size: int, seed: int, xp: Any = np, dtype: Any = np.float64
     ) -> None:
         super().__init__(setup, replicas, size, seed, xp, dtype)
-        self.weights = xp.asarray(realize(coordinates(setup, replicas, size), size, seed), self.dtype)
+        self.weights = xp.asarray(realize(coordinates(setup, replicas, size), size, self.streams), self.dtype)
         # Inputs are drawn with unit variance; their scale is put on the few fields instead.
         self.scale = self.dtype(math.sqrt(setup.input_variance))
         law = input_law(setup.input_law, xp, self.dtype)
-        self.inputs = Draws(seed, replicas, INPUTS, (setup.batch_size, size), law, xp)
+        self.inputs = Draws(self.streams, replicas, INPUTS, (setup.batch_size, size), law, xp)
         self.change = xp.empty_like(self.weights[:, : setup.students])
 
     @property

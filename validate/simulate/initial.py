@@ -13,7 +13,7 @@ import numpy as np
 
 from numerics.runtime.errors import InputError
 from validate.simulate.setup import Setup
-from validate.simulate.streams import FRAME, replica_generator
+from validate.simulate.streams import FRAME, Seed, replica_generator
 
 
 def coordinates(setup: Setup, replicas: int, size: int) -> np.ndarray:
@@ -41,7 +41,7 @@ def joint_overlaps(setup: Setup) -> np.ndarray:
     return joint
 
 
-def realize(coordinates: np.ndarray, size: int, seed: int) -> np.ndarray:
+def realize(coordinates: np.ndarray, size: int, seed: Seed) -> np.ndarray:
     """Weight vectors (replicas, K + M, N) with these coordinates in a random orthonormal frame of each
     replica."""
     units = coordinates.shape[-1]

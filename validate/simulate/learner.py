@@ -30,7 +30,10 @@ class Learner(ABC):
         self.model = model_of(setup, xp)
         self.g, self.w = (xp.asarray(np.tile(row, (replicas, 1)), self.dtype) for row in (setup.g, setup.w))
         self.shift = xp.zeros_like(self.g)
-        self.noise = Draws(seed, replicas, self.noise_purpose, (setup.batch_size,), self._draw_noise, xp)
+        self.streams = (seed, size)  # different sizes must be independent, to be extrapolated
+        self.noise = Draws(
+            self.streams, replicas, self.noise_purpose, (setup.batch_size,), self._draw_noise, xp
+        )
         self.no_noise = xp.zeros((replicas, setup.batch_size), self.dtype)
 
     def _draw_noise(self, rng: Any, shape: tuple[int, ...]) -> Array:

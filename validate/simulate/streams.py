@@ -1,7 +1,7 @@
 """Random numbers of many replicas.
 
-Each (seed, replica, purpose, segment of 1024 steps) has its own stream, spawned from numpy's SeedSequence. So
-a replica's numbers depend neither on how many replicas run beside it nor on the times recorded, and a run
+Each (seed, N, replica, purpose, segment of 1024 steps) has its own stream, spawned from numpy's SeedSequence.
+So a replica's numbers depend neither on how many replicas run beside it nor on the times recorded, and a run
 resumed at the start of a segment needs no generator state. On cupy one stream serves all replicas of a
 purpose and segment, since a launch per replica would cost more than the numbers.
 """
@@ -28,14 +28,17 @@ BUFFER_NUMBERS = 1 << 22
 FRAME, INPUTS, NOISE = range(3)
 CHAIN_INPUTS, CHAIN_NOISE, CHAIN_LENGTH, CHAIN_MIXING = range(3, 7)
 COMPILED_DIRECT, COMPILED_CHAIN = range(7, 9)
-"""The purposes a replica draws for. Runs of one seed by different methods share nothing but the draw of their
-initial weights, so they may be compared as independent."""
+"""The purposes a replica draws for. Runs of one seed by different methods, or at different N, share
+nothing but the draw of their initial weights, so they may be compared and combined as independent."""
+
+Seed = int | tuple[int, ...]
+"""A seed, or a tuple of what else the streams depend on."""
 
 Sampler = Callable[[Any, tuple[int, ...]], Array]
 """Takes a generator and a shape, returns that many random numbers."""
 
 
-def replica_generator(seed: int, replica: int, purpose: int, segment: int = 0) -> np.random.Generator:
+def replica_generator(seed: Seed, replica: int, purpose: int, segment: int = 0) -> np.random.Generator:
     """The generator of one replica, purpose and segment."""
     sequence = np.random.SeedSequence(seed, spawn_key=(replica, purpose, segment))
     return np.random.Generator(np.random.SFC64(sequence))
@@ -45,7 +48,7 @@ class Draws:
     """The random numbers ``sampler`` makes for one purpose: an array of ``shape`` a replica and step."""
 
     def __init__(
-        self, seed: int, replicas: int, purpose: int, shape: tuple[int, ...], sampler: Sampler, xp: Any
+        self, seed: Seed, replicas: int, purpose: int, shape: tuple[int, ...], sampler: Sampler, xp: Any
     ) -> None:
         self.seed, self.replicas, self.purpose, self.shape = seed, replicas, purpose, shape
         self.sampler, self.xp = sampler, xp
