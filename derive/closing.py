@@ -7,6 +7,7 @@ from functools import cache
 
 from sympy import Expr, Indexed, IndexedBase, Symbol
 
+from derive.coincidence import missing_thirds
 from derive.fields import i, j, n
 from derive.gaussian.average import Average, average, generic_covariance
 from derive.gaussian.unevaluated import GaussianAverage
@@ -41,7 +42,11 @@ class Naming:
 
 def close_averages(expression: Expr, naming: Callable[[Expr], Expr] = lambda covariance: covariance) -> Expr:
     """Replace every inert average by its closed form, where the rules reach."""
-    return expression.xreplace({a: closed_form(a, naming) for a in expression.atoms(GaussianAverage)})
+
+    def close(part: Expr) -> Expr:
+        return part.xreplace({a: closed_form(a, naming) for a in part.atoms(GaussianAverage)})
+
+    return close(expression) + missing_thirds(expression, close, naming)
 
 
 def closed_form(inert: GaussianAverage, naming: Callable[[Expr], Expr]) -> Expr:

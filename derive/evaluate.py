@@ -99,6 +99,8 @@ def _number(e: Expr, values: dict[str, Any], digits: int, snap: bool = False) ->
         return mpmath.mpf(0) if negligible else total
     if isinstance(e, Mul):
         factors = [_number(a, values, digits, snap) for a in e.args]
+        if mpmath.inf in factors:
+            factors = [_number(a, values, digits, snap=True) for a in e.args]
         return mpmath.mpf(0) if 0 in factors else mpmath.fprod(factors)
     if isinstance(e, Pow):
         base = _number(e.base, values, digits, snap or not e.exp.is_integer)
@@ -142,12 +144,9 @@ def _correlation(e: Expr, values: dict[str, Any], digits: int) -> Any:
 
 def _average(e: GaussianAverage, values: dict[str, Any], digits: int) -> Any:
     """Close the average at its numeric covariance: degenerate fields get their limits."""
-    inside = e.expression.xreplace(
-        {
-            s: _exactly(_real(_lookup(s.name, values), digits))
-            for s in e.expression.free_symbols - set(e.fields)
-        }
-    )
+    inside = e.expression
+    for free in (inside.atoms(Indexed), inside.atoms(Symbol) - set(e.fields)):  # entries before their indices
+        inside = inside.xreplace({s: _exactly(_number(s, values, digits)) for s in free})
     numbers = e.covariance.applyfunc(lambda entry: _exactly(_number(entry, values, digits)))
     numbers = semidefinite(numbers, Rational(10) ** (10 - digits))
     result = average_at(inside, e.fields, numbers)

@@ -33,9 +33,8 @@ def regular_part(expression: Expr) -> Expr:
 
     def vanishes(product: Expr) -> bool:
         deltas = [f for f in product.args if isinstance(f, DiracDelta)]
-        return any(
-            field in product.args for d in deltas for field in d.atoms(Indexed) if field.base in (x, y)
-        )
+        bases = {f.as_base_exp()[0] for f in product.args}
+        return any(field in bases for d in deltas for field in d.atoms(Indexed) if field.base in (x, y))
 
     return expression.replace(lambda e: isinstance(e, Mul) and vanishes(e), lambda e: S.Zero)
 

@@ -108,6 +108,17 @@ def average_at(argument: Expr, fields: Sequence[Symbol], matrix: Matrix) -> Expr
     return average(argument, mapping).expression
 
 
+def thirds(argument: Expr, fields: Sequence[Symbol], three: tuple[Symbol, Symbol, Symbol]) -> Expr:
+    """What ``average`` misses where three fields coincide, in covariances C_uv of the first of them.
+
+    That is every delta of one times the signs of the other two: a third of the delta, taken as zero there.
+    """
+    generic = generic_covariance(fields)
+    same = dict.fromkeys(three, three[0])
+    measure = Measure(fields, lambda u, z: generic[same.get(u, u), same.get(z, z)], coinciding=three)
+    return gather(Add(*(close(term, measure) for term in split(argument, measure.fields))))
+
+
 def generic_covariance(fields: Sequence[Symbol]) -> dict[tuple[Symbol, Symbol], Expr]:
     """Symbols C_uv for every pair of fields: positive on the diagonal, real off it."""
     table: dict[tuple[Symbol, Symbol], Expr] = {}

@@ -75,8 +75,13 @@ def evaluate(*correlations: Any) -> Any:
 
     Scale the correlations of one field by t from 0 (where the average vanishes by parity) to 1, and
     integrate Plackett's derivative along the way.  The field chosen is the least correlated one, whose
-    integrand is the smoothest.
+    integrand is the smoothest.  Of fields that coincide up to rounding the signs multiply to one.
     """
+    for (a, b), c in zip(PAIRS, correlations, strict=True):
+        if abs(c) >= 1 - 100 * mpmath.eps:
+            (other,) = (PAIRS.index(pair) for pair in PAIRS if {a, b}.isdisjoint(pair))
+            rest = max(-mpmath.mpf(1), min(mpmath.mpf(1), correlations[other]))
+            return mpmath.sign(c) * 2 / mpmath.pi * mpmath.asin(rest)
     size = [max(abs(c) for (pair, c) in zip(PAIRS, correlations, strict=True) if k in pair) for k in range(4)]
     first = size.index(min(size))
     rest = [k for k in range(4) if k != first]

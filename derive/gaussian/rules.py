@@ -51,10 +51,20 @@ class Applied:
 
 
 class Measure:
-    """Jointly Gaussian fields: the covariance of any two variables, free or conditioned on zeros."""
+    """Jointly Gaussian fields: the covariance of any two variables, free or conditioned on zeros.
 
-    def __init__(self, fields: Iterable[Symbol], covariance: Callable[[Symbol, Symbol], Expr]) -> None:
+    With ``coinciding``, three fields, only the deltas of one times the signs of the others are averaged, as
+    thirds of the delta.
+    """
+
+    def __init__(
+        self,
+        fields: Iterable[Symbol],
+        covariance: Callable[[Symbol, Symbol], Expr],
+        coinciding: Iterable[Symbol] = (),
+    ) -> None:
         self.fields = frozenset(fields)
+        self.coinciding = frozenset(Variable(((u, S.One),)) for u in coinciding)
         self._covariance = covariance
         self.log: list[Applied] = []
         self.kept: dict[tuple[tuple[Variable, ...], Expr], Expr] = {}
@@ -118,6 +128,8 @@ def _reducible(v: Variable, other: Expr) -> bool:
 def _pin(term: Term, measure: Measure, pinned: tuple[Variable, ...]) -> Expr:
     u = min(term.deltas, key=lambda v: (term.deltas[v], str(v)))
     order = term.deltas[u]
+    if len(measure.coinciding & {*pinned, *term.deltas}) > 1:
+        return S.Zero
     rest = Term(
         term.coefficient,
         term.powers,
@@ -170,6 +182,9 @@ def _stein(u: Variable, term: Term, measure: Measure, pinned: tuple[Variable, ..
 
 
 def _signs(term: Term, measure: Measure, pinned: tuple[Variable, ...]) -> Expr:
+    if measure.coinciding:
+        third = len(term.signs) == 2 and measure.coinciding <= {*pinned, *term.signs}
+        return term.coefficient / 3 if third else S.Zero
     fields = sorted(term.signs, key=str)
     if not fields:
         return term.coefficient
