@@ -17,7 +17,7 @@ from numerics.kernel.program import Program
 from numerics.runtime.compiler import compile_shared
 
 LANES = emit_c.LANES
-CHUNK = 256 * LANES
+CHUNK = 128 * LANES
 """Parameter sets packed at a time by one thread."""
 
 
@@ -46,9 +46,14 @@ class CKernel:
             self._one(inputs, out, groups)
         else:
             starts = range(0, inputs.batch, CHUNK)
-            # ctypes releases the interpreter lock inside a call, so threads do run side by side.
-            with ThreadPoolExecutor(min(thread_count(), len(starts))) as pool:
-                list(pool.map(lambda first: self._sets(inputs, out, first, groups), starts))
+            threads = min(thread_count(), len(starts))
+            if threads == 1:
+                for first in starts:
+                    self._sets(inputs, out, first, groups)
+            else:
+                # ctypes releases the interpreter lock inside a call, so threads do run side by side.
+                with ThreadPoolExecutor(threads) as pool:
+                    list(pool.map(lambda first: self._sets(inputs, out, first, groups), starts))
         names = [o.name for o in self.program.outputs if o.group in groups]
         return {n: out[n].reshape(inputs.batch, *shapes[n]) for n in names}
 
