@@ -8,7 +8,7 @@ selects the member of a family of fixed points that the flow reaches.
 
 from __future__ import annotations
 
-from sympy import Add, DiracDelta, Expr, Indexed, Matrix, Mul, S, Symbol, integrate, simplify
+from sympy import Add, DiracDelta, Expr, Indexed, Matrix, Mul, S, Symbol, cancel, integrate, powsimp
 
 from derive import symbols
 from derive.fields import i, j
@@ -72,7 +72,7 @@ def _potential(vector: Matrix, names: list[Expr]) -> Expr | None:
     """A function whose differential is a multiple of the vector, if one separates into the variables."""
     for lead, name in zip(vector, names, strict=True):
         for multiplier in (1 / lead, name / lead) if lead != 0 else ():
-            scaled = [simplify(entry * multiplier) for entry in vector]
+            scaled = [powsimp(cancel(entry * multiplier)) for entry in vector]
             if all(e.atoms(Indexed) <= {own} for e, own in zip(scaled, names, strict=True)):
                 return Add(*(_integral(e, own) for e, own in zip(scaled, names, strict=True)))
     return None

@@ -9,7 +9,7 @@ sums, products and inverses of such sums are taken exactly.
 from __future__ import annotations
 
 import itertools
-from functools import reduce
+from functools import cache, reduce
 
 from sympy import QQ, Dummy, Expr, Mul, Pow, Rational, S, factor, factor_list, pi
 from sympy.polys.fields import FracElement, FracField
@@ -32,21 +32,28 @@ def canonical(expression: Expr) -> Expr:
 
     Raises DerivationError for functions, for powers other than halves of integers, and for such a sign.
     """
-    names = _Names(expression)
+    names = _names(frozenset(expression.free_symbols))
     return names.expression(names.rooted(expression.xreplace({pi: names.pi})), factored=True)
 
 
 class _Names:
     """The roots met so far: each is a name p with its square, which may hold earlier names."""
 
-    def __init__(self, expression: Expr) -> None:
+    def __init__(self, symbols: frozenset[Expr]) -> None:
         self.pi = Dummy("pi", positive=True)
-        self.field = FracField([*sorted(expression.free_symbols, key=str), self.pi], QQ)
+        self.field = FracField([*sorted(symbols, key=str), self.pi], QQ)
+        self.known: dict[Expr, Rooted] = {}
         self.squares: dict[Dummy, Rooted] = {}
         self.names: dict[Expr, Dummy] = {}
         self.roots: dict[Expr, Expr] = {self.pi: pi}
 
     def rooted(self, e: Expr) -> Rooted:
+        """The expression as a sum over products of names; parts that were met before are looked up."""
+        if e not in self.known:
+            self.known[e] = self.taken_apart(e)
+        return self.known[e]
+
+    def taken_apart(self, e: Expr) -> Rooted:
         if e.is_Add:
             return reduce(_sum, map(self.rooted, e.args))
         if e.is_Mul:
@@ -121,6 +128,12 @@ class _Names:
             self.squares[name] = square
             self.roots[name] = Pow(self.expression(square, factored=True), S.Half)
         return {frozenset({self.names[key]}): self.field.one}
+
+
+@cache
+def _names(symbols: frozenset[Expr]) -> _Names:
+    """One set of names for all expressions in the same symbols: their roots recur."""
+    return _Names(symbols)
 
 
 def _clean(a: Rooted) -> Rooted:
