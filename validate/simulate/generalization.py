@@ -18,8 +18,8 @@ def generalization_error(
 ) -> np.ndarray:
     """The error at overlaps Q (..., K, K), R (..., K, M), T (..., M, M) and parameters g, w, shift (..., K).
 
-    Batch normalization uses its population statistics here, as at test time: h = g x / sqrt(tau Q_ii) +
-    shift.
+    Batch normalization uses its population statistics here, as at test time:
+    h = g x / sqrt(tau Q_ii) + shift.
     """
     M, tau = setup.teachers, setup.input_variance
     leading = Q.shape[:-2]

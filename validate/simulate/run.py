@@ -91,8 +91,7 @@ def simulate(
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Trajectories:
-    """Simulate ``replicas`` independent runs with N = ``size`` inputs and record them at ``times`` (steps /
-    N).
+    """Simulate ``replicas`` independent runs with N = ``size`` inputs, recorded at ``times`` (steps / N).
 
     ``method``: ``direct`` draws every input component; ``chain`` draws the overlaps from their exact law
     (Gaussian inputs only). ``xp`` is numpy or cupy, ``dtype`` float64 or float32 (direct only). ``compiled``

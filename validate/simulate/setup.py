@@ -158,7 +158,8 @@ class Setup:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name == "model" and value is not None:
-                value = getattr(value, "loss", value)
+                loss = getattr(value, "loss", value)
+                value = f"{loss}; {getattr(value, 'penalty', 0)}; {getattr(value, 'radial', True)}"
             if isinstance(value, np.ndarray):
                 value = value.tolist()
             elif not isinstance(value, (int, float, str, bool, dict, type(None))):
