@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from numerics.kernel.emit_body import BodyEmitter, Lanes, arrays_read, scalars_read
-from numerics.kernel.inputs import axis_length, shape_of
+from numerics.kernel.inputs import shape_of
 from numerics.kernel.ir import Target
 from numerics.kernel.program import Program
 
@@ -188,11 +189,11 @@ def _domain_number(program: Program, target: Target) -> int:
     return domains.index((target.sizes, target.symmetric))
 
 
-def domain_indices(sizes: tuple[str, ...], symmetric: bool, values: dict[str, int]) -> list[np.ndarray]:
-    """The index values of every element of a domain, padded by LANES with the last one."""
-    shape = tuple(axis_length(s, values) for s in sizes)
+@lru_cache(maxsize=256)
+def domain_indices(shape: tuple[int, ...], symmetric: bool) -> tuple[np.ndarray, ...]:
+    """The index values of every element of a domain, padded by LANES with the last one (read only)."""
     if symmetric:
         grid = np.array(np.triu_indices(shape[0]))
     else:
         grid = np.indices(shape).reshape(len(shape), prod(shape))
-    return [np.ascontiguousarray(np.pad(row, (0, LANES), mode="edge").astype(np.int32)) for row in grid]
+    return tuple(np.ascontiguousarray(np.pad(row, (0, LANES), mode="edge").astype(np.int32)) for row in grid)

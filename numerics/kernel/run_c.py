@@ -117,8 +117,8 @@ class Binding:
         for name in program.size_names:
             setattr(self.structure, f"size_{name}", sizes[name])
         for number, (axes, symmetric) in enumerate(emitted.domains):
-            grid = emit_c.domain_indices(axes, symmetric, sizes)
             length = shape_of(axes, sizes)
+            grid = emit_c.domain_indices(length, symmetric)
             count = length[0] * (length[0] + 1) // 2 if symmetric else prod(length)
             setattr(self.structure, f"count_{number}", count)
             for axis, row in enumerate(grid):
