@@ -316,7 +316,7 @@ def eq11() -> LedgerEntry:
     return _judge_closed(
         "eq11",
         "the closed dynamics of R_in for erf and large b",
-        Symbol("Rmathcal"),
+        Symbol("Rcal"),
         _printed_eq11(),
         derived,
     )
@@ -329,7 +329,7 @@ def eq12() -> LedgerEntry:
     return _judge_closed(
         "eq12",
         "the closed dynamics of g_i for erf and large b",
-        Symbol("Gmathcal"),
+        Symbol("Gcal"),
         _printed_eq12(),
         derived,
     )
