@@ -29,7 +29,8 @@ def test_chunks_do_not_show(decay: System, monkeypatch: pytest.MonkeyPatch) -> N
     events = [Event("half", "left", 0.5, -1)]
     found = sweep(decay, {"x": axes["x"]}, times, {"rate": axes["rate"]}, ["x", "rate"], events=events)
     assert found["left"].shape == (100, 4)
-    np.testing.assert_allclose(found["left"], axes["x"][:, None] * np.exp(-axes["rate"][:, None] * times), atol=1e-7)
+    want = axes["x"][:, None] * np.exp(-axes["rate"][:, None] * times)
+    np.testing.assert_allclose(found["left"], want, atol=1e-7)
     crossing = np.log(2 * axes["x"]) / axes["rate"]
     reached = crossing < 3
     np.testing.assert_allclose(found["half"][reached], crossing[reached], atol=1e-6)
@@ -58,9 +59,13 @@ def test_memory_of_a_large_sweep() -> None:
     sets, units = 100_000, 4
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((sets, units, 12)) / 4
-    initial = {"Q": vectors @ np.swapaxes(vectors, 1, 2), "R": vectors[..., :units].copy(), "w": np.ones(units)}
-    parameters = {"T": np.eye(units), "v": np.ones(units), "eta": rng.uniform(0.1, 1, sets), "tau": 1.0, "b": 1.0,
-                  "eta_w": 0.0, "sigma_0": 0.0, "lambda": 0.0}  # fmt: skip
+    initial = {
+        "Q": vectors @ np.swapaxes(vectors, 1, 2),
+        "R": vectors[..., :units].copy(),
+        "w": np.ones(units),
+    }
+    scalars = {"tau": 1.0, "b": 1.0, "eta_w": 0.0, "sigma_0": 0.0, "lambda": 0.0}
+    parameters = {"T": np.eye(units), "v": np.ones(units), "eta": rng.uniform(0.1, 1, sets), **scalars}
     flow = derive_flow(committee("erf"))
     times = np.linspace(0, 2, 5)
     found = sweep(flow, initial, times, parameters, ["Q", "R", "eta"], rtol=1e-6)
