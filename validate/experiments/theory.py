@@ -84,7 +84,8 @@ class Theory:
 def scalars(setup: Setup) -> Mapping[str, float]:
     """A setup's parameters under the names of their symbols."""
     return {
-        "eta": setup.learning_rate, "eta_g": setup.gain_learning_rate, "eta_w": setup.second_layer_learning_rate,
+        "eta": setup.learning_rate, "eta_g": setup.gain_learning_rate,
+        "eta_w": setup.second_layer_learning_rate,
         "tau": setup.input_variance, "b": setup.batch_size, "sigma_0": setup.label_noise,
         "lambda": setup.weight_decay, "zeta": setup.gain_decay,
     }  # fmt: skip

@@ -244,12 +244,19 @@ def _mean(settings: Settings, limits: Sequence[Limit], degrees: float) -> Findin
         says="not subtracting the batch mean, and no shift, is negligible for large b",
         answer=(
             f"{conclusion} Against the population theory without mean and shift, at infinite b: "
-            f"{'; '.join(words)}. At b = {settings.batches[-1]} centring moves an order parameter of erf "
+            f"{_listed(scores)}. At b = {settings.batches[-1]} centring moves an order parameter of erf "
             f"units by {_centring(limits):.1g} at most."
         ),
         verdict=verdict,
         evidence={"largest |z| at infinite b": scores, "level of one entry": level},
     )  # fmt: skip
+
+
+def _listed(scores: Mapping[str, Mapping[str, float]]) -> str:
+    return "; ".join(
+        f"{activation}: " + ", ".join(f"{variant} |z| {z:.1f}" for variant, z in found.items())
+        for activation, found in scores.items()
+    )
 
 
 def _centring(limits: Sequence[Limit]) -> float:
