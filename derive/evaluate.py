@@ -26,7 +26,7 @@ from sympy import (
 
 from derive.errors import DerivationError
 from derive.gaussian import FourSigns, GaussianAverage
-from derive.gaussian.average import average_at, semidefinite
+from derive.gaussian.average import average_at
 from derive.gaussian.four_signs import evaluate as four_signs
 
 Values = Mapping[Any, Any]
@@ -148,8 +148,7 @@ def _average(e: GaussianAverage, values: dict[str, Any], digits: int) -> Any:
     for free in (inside.atoms(Indexed), inside.atoms(Symbol) - set(e.fields)):  # entries before their indices
         inside = inside.xreplace({s: _exactly(_number(s, values, digits)) for s in free})
     numbers = e.covariance.applyfunc(lambda entry: _exactly(_number(entry, values, digits)))
-    numbers = semidefinite(numbers, Rational(10) ** (10 - digits))
-    result = average_at(inside, e.fields, numbers)
+    result = average_at(inside, e.fields, numbers, Rational(10) ** (10 - digits))
     if result.has(GaussianAverage):
         return mpmath.mpmathify(result.replace(GaussianAverage, _quadrature).evalf(digits))
     return mpmath.mpmathify(result.evalf(digits))

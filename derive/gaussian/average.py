@@ -60,7 +60,7 @@ class Average:
         """
         numbers = exact(covariance)
         check_covariance(numbers, [str(u) for u in self.fields])
-        return average_at(self.argument, self.fields, semidefinite(numbers)).evalf(digits)
+        return average_at(self.argument, self.fields, numbers).evalf(digits)
 
     def _repr_latex_(self) -> str:
         from derive.latex import latex
@@ -86,23 +86,28 @@ def average(argument: Expr, covariance: Covariance | None = None) -> Average:
     measure = Measure(fields, lambda u, z: matrix[index[u], index[z]])
     terms = split(argument, measure.fields)
     expression = Add(*(close(term, measure) for term in terms))
-    if any(v.lift is None for term in terms for v in (*term.signs, *term.deltas)):
+    bare = any(v.lift is None for term in terms for v in (*term.signs, *term.deltas))
+    if bare and not all(entry.is_number for entry in matrix):
         # Bare kinks leave 0/0 where fields coincide; lifted fields never coincide.
         expression = gather(expression)
     expression += unevaluated(measure)
     return Average(argument, fields, matrix, expression, tuple(measure.log))
 
 
-def average_at(argument: Expr, fields: Sequence[Symbol], matrix: Matrix) -> Expr:
+def average_at(
+    argument: Expr, fields: Sequence[Symbol], matrix: Matrix, negligible: Rational = ROUNDING
+) -> Expr:
     """The average at a numeric covariance, where coinciding and collinear fields are merged first.
 
     The rules for distinct fields do not reach three that coincide: (sign u)^3 = sign u needs
     delta(u) sign(v) sign(w) = delta(u)/3 there, but sign(0) = 0 makes it 0.
     """
+    matrix = semidefinite(matrix, negligible)
     if not argument.has(DiracDelta):
         for a, u in enumerate(fields):
             for b in range(a + 1, len(fields)):
-                if matrix[a, b] != 0 and matrix[a, b] ** 2 == matrix[a, a] * matrix[b, b]:
+                both = matrix[a, a] * matrix[b, b]
+                if both > 0 and both - matrix[a, b] ** 2 <= negligible * both:
                     argument = argument.subs(fields[b], u * matrix[a, b] / matrix[a, a])
     mapping = {(u, z): matrix[a, b] for a, u in enumerate(fields) for b, z in enumerate(fields)}
     return average(argument, mapping).expression
@@ -163,7 +168,7 @@ def check_covariance(matrix: Matrix, names: Sequence[str]) -> None:
         )
 
 
-def semidefinite(matrix: Matrix, negligible: Rational = ROUNDING) -> Matrix:
+def semidefinite(matrix: Matrix, negligible: Rational) -> Matrix:
     """A matrix of rationals as it is, or exactly singular where it is singular up to rounding.
 
     Rounded entries of coinciding or collinear fields leave conditional variances of 1e-17, or of -1e-17,
