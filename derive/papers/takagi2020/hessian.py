@@ -163,9 +163,9 @@ def claim_qc_conserved() -> LedgerEntry:
         "Q = C is conserved to first order in perturbations of the symmetric fixed point",
         Verdict(
             "confirmed" if conserved else "refuted",
-            "d(Q - C)/dt has no first-order term, with or without normalization"
+            "no first-order term is left in d(Q - C)/dt, with or without normalization"
             if conserved
-            else "d(Q - C)/dt has a first-order term",
+            else "a first-order term is left in d(Q - C)/dt",
             evidence={"largest derivative of d(Q - C)/dt": mpmath.nstr(largest, 5)},
         ),
     )

@@ -24,8 +24,8 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
             entries, findings, "takagi2020.escape, takagi2020.weight_norm, takagi2020.learning_rate",
         ),
         "Where does the paper's Hessian argument stand?": _on(
-            ("claim-hessian-sets-escape", "claim-flat-direction", "claim-flat-direction-tau",
-             "claim-negative-eigenvalue-k", "claim-negative-eigenvalue-tau"),
+            ("claim-hessian-sets-escape", "claim-critical-point", "claim-negative-eigenvalue-k",
+             "claim-negative-eigenvalue-tau", "claim-flat-direction", "claim-flat-direction-tau"),
             entries, findings, "takagi2020.spectra, takagi2020.escape",
         ),
     }  # fmt: skip
@@ -57,11 +57,16 @@ def _on(
         name = f"{PAPER}.{claim}"
         verdict = judged.get(name)
         if verdict is not None and verdict.kind != "open":
-            sentences.append(f"{claim}: {verdict.kind} by derivation ({verdict.reason}).")
+            sentences.append(_sentence(verdict.reason, claim, verdict.kind, "derivation"))
         if name in findings:
-            sentences.append(f"{claim}: {findings[name].verdict} by measurement. {findings[name].answer}")
+            sentences.append(_sentence(findings[name].answer, claim, findings[name].verdict, "measurement"))
         elif verdict is not None and verdict.kind == "open":
             unmeasured = True
     if unmeasured or not sentences:
         sentences.append(f"Not everything was measured in this run; {experiments} would.")
     return " ".join(sentences)
+
+
+def _sentence(words: str, claim: str, kind: str, means: str) -> str:
+    """What was found, and what it makes of the claim."""
+    return f"{words[0].upper()}{words[1:].rstrip('.')} [{claim.removeprefix('claim-')}: {kind} by {means}]."
