@@ -20,6 +20,7 @@ from numerics.kernel.flow import flow_outputs, flow_program, symmetric_inputs
 from numerics.kernel.kernel import compile_program
 from numerics.runtime.compiler import find_compiler
 from numerics.runtime.errors import BackendUnavailable, InputError
+from numerics.special.quadrature import gaussian_average
 
 BACKENDS = [
     "numpy",
@@ -149,26 +150,39 @@ def test_a_batch_is_its_members(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_coinciding_units_keep_all_digits(backend: str) -> None:
-    """Two equal students: rho = 1 and every minor with both is 0.  By exchange symmetry the result is that of
-    the merged network, one unit of twice the second-layer weight."""
-    rng = np.random.default_rng(5)
-    vectors = rng.standard_normal((3, 6)) / 2  # a student and two teachers
-    gram = vectors @ vectors.T
-    double = gram[np.ix_([0, 0, 1, 2], [0, 0, 1, 2])]
-    kernel = flow_kernel("none", backend, "relu")
-    shared = {"T": gram[1:, 1:], "v": np.ones(2), **VALUES, "lambda": 0.0, "sigma_0": 0.0}
-    one = kernel({"Q": gram[:1, :1], "R": gram[:1, 1:], "w": np.array([1.0]), **shared})
-    two = kernel({"Q": double[:2, :2], "R": double[:2, 2:], "w": np.array([0.5, 0.5]), **shared})
-    assert two["generalization_error"] == pytest.approx(one["generalization_error"], abs=1e-13)
-    # dR is linear in the unit's own second-layer weight, dQ has a part that is quadratic in it.
-    np.testing.assert_allclose(two["dR"], np.repeat(one["dR"], 2, axis=0) / 2, rtol=0, atol=1e-13)
-    assert np.ptp(two["dQ"]) < 1e-13
-    with_noise = kernel(
-        {"Q": double[:2, :2], "R": double[:2, 2:], "w": np.array([0.5, 0.5]), **shared, "eta": 1.4}
-    )
-    doubled = kernel({"Q": gram[:1, :1], "R": gram[:1, 1:], "w": np.array([1.0]), **shared, "eta": 0.7})
-    np.testing.assert_allclose(with_noise["dQ"], doubled["dQ"][0, 0], rtol=0, atol=1e-13)
+@pytest.mark.parametrize("cosine", [0.3, -0.9])
+def test_coinciding_units_keep_all_digits(cosine: float, backend: str) -> None:
+    """ReLU with one student: in every sum i = j = k, so rho = 1 and minors vanish.  Against the definition
+    <g'(x) (g(y) - g(x)) ...>, integrated over the two fields."""
+    q, t, layer = 0.8, 1.3, 0.7
+    r = cosine * math.sqrt(q * t)
+    values = {
+        **VALUES,
+        "lambda": 0.0,
+        "sigma_0": 0.0,
+        "Q": [[q]],
+        "R": [[r]],
+        "T": [[t]],
+        "w": [layer],
+        "v": [1.0],
+    }
+    found = flow_kernel("none", backend, "relu")(values)
+    eta, variance, batch = VALUES["eta"], VALUES["tau"], VALUES["b"]
+
+    def averaged(power: int, times: int | None) -> float:
+        """<step(x) error^power field>, the field x (0), y (1) or none."""
+
+        def integrand(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+            error = np.maximum(y, 0) - layer * np.maximum(x, 0)
+            return np.where(x > 0, 1.0, 0.0) * error**power * (1.0 if times is None else (x, y)[times])
+
+        covariance = variance * np.array([[q, r], [r, t]])
+        return gaussian_average(integrand, covariance, kinks=True).value
+
+    first, second = eta * layer, eta**2 * variance / batch * layer**2
+    want = 2 * first * averaged(1, 0) + second * averaged(2, None)
+    assert found["dQ"][0, 0] == pytest.approx(want, abs=1e-12)
+    assert found["dR"][0, 0] == pytest.approx(first * averaged(1, 1), abs=1e-12)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -36,7 +36,7 @@ def nvrtc() -> ctypes.CDLL:
     pytest.skip("no libnvrtc in the nvidia packages")
 
 
-@pytest.mark.parametrize("activation", ["erf", "relu"])
+@pytest.mark.parametrize("activation", ["erf", pytest.param("relu", marks=pytest.mark.slow)])
 def test_nvrtc_accepts_the_text(activation: str) -> None:
     library = nvrtc()
     text = emit_cuda.emit(flow_program(derive_flow(committee(activation, normalization="batch")))).text

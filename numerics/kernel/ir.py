@@ -204,7 +204,7 @@ class Graph:
     def call(self, name: str, args: Iterable[Node]) -> Node:
         """A library function; arguments that may be exchanged stand in one order."""
         parts = tuple(args)
-        if name == "arcsine":
+        if name in ("arcsine", "correlation"):
             parts = (parts[0], *sorted(parts[1:3], key=lambda n: n.serial), *parts[3:])
         if name == "four_signs":
             parts = _sorted_fields(parts)

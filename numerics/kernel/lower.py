@@ -113,7 +113,7 @@ class Lowering:
         if type(e) in CALLS:
             return graph.call(CALLS[type(e)], (self._lower(a) for a in e.args))
         if type(e).__name__ == "FourSigns":
-            return graph.call("four_signs", (self._lower(a) for a in e.args))
+            return graph.call("four_signs", (graph.call("correlation", self._ratio(a)) for a in e.args))
         if type(e).__name__ == "GaussianAverage":
             return self._average(e)
         raise InputError(f"cannot lower {type(e).__name__} in {str(e)[:80]!r} to a kernel")
@@ -231,7 +231,10 @@ class Lowering:
         return rows
 
     def _arcsine(self, argument: sympy.Expr) -> Node:
-        """asin(n / sqrt(d1 d2)) as a call of (n, d1, d2); a plain argument has d1 = d2 = 1."""
+        return self.graph.call("arcsine", self._ratio(argument))
+
+    def _ratio(self, argument: sympy.Expr) -> tuple[Node, Node, Node]:
+        """n, d1, d2 of an argument n / sqrt(d1 d2); a plain one has d1 = d2 = 1."""
         graph = self.graph
         numerator: list[Node] = []
         denominators: list[Node] = []
@@ -252,7 +255,7 @@ class Lowering:
         # Balanced halves: with two variances below the root these are the variances themselves.
         denominators.sort(key=lambda n: n.serial)
         d1, d2 = graph.mul(denominators[0::2]), graph.mul(denominators[1::2])
-        return graph.call("arcsine", (graph.mul(numerator), d1, d2))
+        return graph.mul(numerator), d1, d2
 
     def _piecewise(self, e: sympy.Piecewise) -> Node:
         *cases, last = e.args

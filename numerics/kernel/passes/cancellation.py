@@ -14,7 +14,7 @@ from fractions import Fraction
 from numerics.kernel.ir import Graph, Node
 from numerics.kernel.passes.polynomials import as_polynomial
 
-NOISE = 2.0**-49
+NOISE = 2.0**-48
 """The rounding of a minor of four fields relative to its scale: sixteen units of roundoff."""
 
 

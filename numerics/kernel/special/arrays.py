@@ -36,6 +36,12 @@ def difference_of_products(xp: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
     return (left - right) + (left_rest - right_rest)
 
 
+def correlation(xp: Any, n: Any, d1: Any, d2: Any) -> Any:
+    """n / sqrt(d1 d2), exactly 1 where all three are equal: sqrt(d d) is d, a product of roots is not."""
+    product = xp.asarray(d1 * d2)
+    return n / xp.sqrt(xp.where(product > 0, product, xp.inf))
+
+
 def snap(xp: Any, x: Any, noise: Any) -> Any:
     """x, or 0 where it is within the noise of its rounding."""
     return xp.where(x > noise, x, 0.0)

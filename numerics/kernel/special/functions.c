@@ -46,6 +46,13 @@ OP double op_ratio_arcsine(double n, double d1, double d2, double scale)
     return op_angle(n * scale, op_sqrt(op_minus_square(d1, d2, n)) * scale);
 }
 
+/* n / sqrt(d1 d2), exactly 1 where all three are equal: sqrt(d d) is d, a product of roots is not. */
+OP double op_correlation(double n, double d1, double d2)
+{
+    const double product = d1 * d2;
+    return product > 0.0 ? n / sqrt(product) : 0.0;
+}
+
 /* x, or 0 where it is within the noise of its rounding. */
 OP double op_snap(double x, double noise) { return x > noise ? x : 0.0; }
 
