@@ -82,6 +82,13 @@ def test_canonical_form_is_equal_and_unique() -> None:
     assert abs((canonical(nested) - nested).xreplace({tau: Rational(3, 7)}).evalf(30)) < 1e-28
 
 
+def test_related_roots_of_roots_are_seen_to_cancel() -> None:
+    """sqrt(2 + tau + 2 sqrt(1 + tau)) is 1 + sqrt(1 + tau)."""
+    inner = sqrt(1 + tau)
+    assert canonical(sqrt(2 + tau + 2 * inner) - 1 - inner) == 0
+    assert canonical(sqrt(2 + tau + 2 * inner) - inner) != 0
+
+
 def test_a_root_of_unknown_sign_is_refused() -> None:
     with pytest.raises(DerivationError, match="depends on its symbols"):
         canonical(sqrt(tau - 1))
@@ -185,6 +192,13 @@ def test_replacing_c_before_differentiating_matters() -> None:
     assert abs(number(tied[2, 2]) - number(free[2, 2])) > 0.1
 
 
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_the_curvature_that_breaks_the_symmetry_is_the_escape_rate(normalization: str) -> None:
+    """Per length of the overlap matrix, times -eta: what the (R, S) Hessian has to do with time."""
+    broken = curvature(site(normalization), fixed(normalization)).breaking
+    assert canonical(broken * eta + linear(normalization)["specialization"].eigenvalue) == 0
+
+
 # --- stability --------------------------------------------------------------------------------------------
 
 
@@ -261,46 +275,45 @@ def test_students_part_as_one_over_time_on_the_slow_manifold() -> None:
 # --- weight space -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("normalization", ["none", "batch"])
-def test_weight_hessian_against_a_network(normalization: str) -> None:
-    """All eigenvalues, with multiplicity, of the Hessian of eps_g(J, g) at N = K + 2, by differences."""
-    size, inputs = int(SIZE), int(SIZE) + 2
-    at = {s: float(v) for s, v in point(normalization).items()}
+@pytest.mark.parametrize(
+    ("normalization", "teachers"), [("none", 3), ("batch", 3), ("none", 2), ("batch", 4)]
+)
+def test_weight_hessian_against_a_network(normalization: str, teachers: int) -> None:
+    """All eigenvalues, with multiplicity, of the Hessian of eps_g(J, g) at small N, by differences."""
+    size, inputs = int(SIZE), max(int(SIZE), teachers) + 1
+    paired = teachers == size
+    place = fixed(normalization) if paired else symmetric_fixed_point(flow(normalization), paired=False)
+    numbers = {**HERE, Q_: NORM, M: Integer(teachers), N: Integer(inputs)}
+    at = {s: float(v.xreplace(numbers).evalf(20)) for s, v in place.values.items()}
     gains = normalization != "none"
     common = np.zeros(inputs)
-    common[:size] = at[R_]
+    common[:teachers] = at[R_]
     start = np.concatenate([np.tile(common, size), np.full(size, at[g_]) if gains else []])
 
     def error(parameters: np.ndarray) -> float:
         """eps_g from the arcsine law of erf units, over the weights themselves."""
         J = parameters[: size * inputs].reshape(size, inputs)
         if gains:
-            J = (
-                J
-                * (parameters[size * inputs :] / np.sqrt(float(VARIANCE)) / np.linalg.norm(J, axis=1))[
-                    :, None
-                ]
-            )
-        weights = np.concatenate([J, np.eye(size, inputs)])
+            scale = parameters[size * inputs :] / np.sqrt(float(VARIANCE))
+            J = J * (scale / np.linalg.norm(J, axis=1))[:, None]
+        weights = np.concatenate([J, np.eye(teachers, inputs)])
         covariance = float(VARIANCE) * weights @ weights.T
-        scale = np.sqrt(1 + np.diag(covariance))
-        sign = np.r_[-np.ones(size), np.ones(size)]
-        return float(sign @ np.arcsin(covariance / np.outer(scale, scale)) @ sign / np.pi)
+        root = np.sqrt(1 + np.diag(covariance))
+        sign = np.r_[-np.ones(size), np.ones(teachers)]
+        return float(sign @ np.arcsin(covariance / np.outer(root, root)) @ sign / np.pi)
 
     dimension, step = len(start), 1e-3
+    stencil = ((1, 8), (-1, -8), (2, -1), (-2, 1))
+    unit = step * np.eye(dimension)
     hessian = np.empty((dimension, dimension))
-    unit = np.eye(dimension)
     for a in range(dimension):
         for b in range(a, dimension):
-            total = 0.0
-            for i, c in ((1, 8), (-1, -8), (2, -1), (-2, 1)):
-                for j, d in ((1, 8), (-1, -8), (2, -1), (-2, 1)):
-                    total += c * d * error(start + step * (i * unit[a] + j * unit[b]))
-            hessian[a, b] = hessian[b, a] = total / (144 * step**2)
+            terms = (c * d * error(start + p * unit[a] + q * unit[b]) for p, c in stencil for q, d in stencil)
+            hessian[a, b] = hessian[b, a] = sum(terms) / (144 * step**2)
     expected: list[float] = []
-    for sector in weight_hessian(flow(normalization), fixed(normalization)):
-        count = int(sector.multiplicity.xreplace({**HERE, N: Integer(inputs)}))
-        block = np.array([[float(number(x)) for x in row] for row in sector.block.tolist()])
+    for sector in weight_hessian(flow(normalization), place, paired):
+        count = int(sector.multiplicity.xreplace(numbers))
+        block = np.array(sector.block.xreplace(numbers).evalf(20).tolist(), dtype=float)
         expected += list(np.linalg.eigvalsh(block)) * count
         assert bool(sector.cause) == (abs(np.linalg.eigvalsh(block)).min() < 1e-12)
     assert np.sort(expected) == pytest.approx(np.linalg.eigvalsh(hessian), abs=2e-7)

@@ -13,7 +13,8 @@ from sympy import Expr, ImmutableMatrix, Symbol
 
 from derive.landscape.fixed_point import FixedPoint
 from derive.landscape.radicals import canonical
-from derive.sites import C_, Q_, SiteFlow
+from derive.sites import C_, Q_, R_, S_, SiteFlow
+from derive.symbols import K
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,18 @@ class Curvature:
     variables: tuple[Symbol, ...]
     gradient: tuple[Expr, ...]
     hessian: ImmutableMatrix
+
+    @property
+    def breaking(self) -> Expr:
+        """The curvature of eps_g along R against S, per squared length of the change of all K^2 overlaps.
+
+        R counts K times and S K(K-1) times in that length; with it the direction (K-1, -1) of (R, S) is an
+        eigenvector for every K, and its eigenvalue closed.
+        """
+        r, s = self.variables.index(R_), self.variables.index(S_)
+        h = self.hessian
+        along = (K - 1) ** 2 * h[r, r] - 2 * (K - 1) * h[r, s] + h[s, s]
+        return canonical(along / (K * (K - 1) ** 2 + K * (K - 1)))
 
 
 def error_of(site: SiteFlow, c_free: bool) -> Expr:

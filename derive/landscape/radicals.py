@@ -21,6 +21,9 @@ SAMPLES = (Rational(1, 7), Rational(1), Rational(13, 2))
 SIZES = (Rational(2), Rational(3), Rational(11))
 """The same for integer symbols: numbers of hidden units."""
 
+ZERO = 1e-30
+"""What counts as zero at 40 digits."""
+
 Rooted = dict[frozenset[Dummy], FracElement]
 """sum over sets of names of a rational function times the product of the names."""
 
@@ -28,12 +31,16 @@ Rooted = dict[frozenset[Dummy], FracElement]
 def canonical(expression: Expr) -> Expr:
     """``expression`` as a sum over products of roots, each with one factored rational coefficient.
 
-    What stands under a root must not change its sign for positive values of the symbols.
+    What stands under a root must not change its sign for positive values of the symbols.  Roots of roots can
+    be related in ways that this form does not see; there, zero is what is zero to 40 digits at three points.
 
     Raises DerivationError for functions, for powers other than halves of integers, and for such a sign.
     """
     names = _names(frozenset(expression.free_symbols))
-    return names.expression(names.rooted(expression.xreplace({pi: names.pi})), factored=True)
+    element = names.rooted(expression.xreplace({pi: names.pi}))
+    if names.nested(element) and _vanishes(expression):
+        return S.Zero
+    return names.expression(element, factored=True)
 
 
 class _Names:
@@ -72,6 +79,10 @@ class _Names:
             rational = factor(coefficient.as_expr()) if factored else coefficient.as_expr()
             total += Mul(rational, *sorted(names, key=str)).xreplace(self.roots)
         return total
+
+    def nested(self, a: Rooted) -> bool:
+        """Whether a root of roots is in it."""
+        return any(set().union(*self.squares[p]) for p in set().union(*a)) if a else False
 
     def product(self, a: Rooted, b: Rooted) -> Rooted:
         total: Rooted = {}
@@ -156,6 +167,15 @@ def _negative(polynomial: Expr) -> bool:
     if len(signs) > 1:
         raise DerivationError(f"the sign of {polynomial} under a root depends on its symbols")
     return signs == {True}
+
+
+def _vanishes(expression: Expr) -> bool:
+    free = sorted(expression.free_symbols, key=str)
+    for k in range(3):
+        values = [(SIZES if s.is_integer else SAMPLES)[(k + m) % 3] for m, s in enumerate(free)]
+        if abs(expression.xreplace(dict(zip(free, values, strict=True))).evalf(40)) > ZERO:
+            return False
+    return True
 
 
 __all__ = ["SAMPLES", "SIZES", "canonical"]
