@@ -1,8 +1,8 @@
 """Experiment: what batches as large as the network do, the pairs u != v of one batch.
 
 The flow keeps, at order eta^2, each sample with itself.  Two samples of one batch contribute the term
-``finite_batch``, eta^2 (1 - 1/b) / N <gradient_i>.<gradient_j>, of relative size b/N.  At finite N and large b
-the overlaps follow X -> X + F(X)/N in steps of 1/N, with that term in F, up to corrections of order 1/(N b).
+``finite_batch``, eta^2 (1 - 1/b) / N <gradient_i>.<gradient_j>, of relative size b/N.  At finite N and large
+b the overlaps follow X -> X + F(X)/N in steps of 1/N, with that term in F, up to corrections of order 1/(N b).
 Criterion: no entry, time or size is rejected against this recursion by Holm's procedure at a family-wise
 level of 1 %, at replicas so few that 1/(N b) stays below half a standard error.
 """

@@ -53,13 +53,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Limit:
-    """One variant: means and errors at each b (batches, entries), the limit of infinite b, and both flows."""
+    """One variant: means and errors at each b (batches, entries), the cubic in 1/b through them (4, entries),
+    its limit of infinite b, and both flows."""
 
     activation: str
     variant: str
     names: tuple[str, ...]
     means: np.ndarray
     errors: np.ndarray
+    coefficients: np.ndarray
     limit: Estimate
     exact: np.ndarray
     printed: np.ndarray
@@ -135,20 +137,22 @@ def _limit(settings: Settings, activation: str, variant: str, runs: Sequence[Tra
         setup = _setup(settings, activation, 1)
         curves = theory_of(activation, normalization).solve(setup, [settings.stop], b=np.inf)
         flows.append(entries(curves)[1][-1])
-    limit = at_zero(1 / np.array(settings.batches), means, errors)
-    return Limit(activation, variant, names, means, errors, limit, *flows)
+    coefficients, deviations = cubic(1 / np.array(settings.batches), means, errors)
+    limit = Estimate(coefficients[0], deviations)
+    return Limit(activation, variant, names, means, errors, coefficients, limit, *flows)
 
 
-def at_zero(x: np.ndarray, means: np.ndarray, errors: np.ndarray) -> Estimate:
-    """The value at 0 of the cubic through ``means`` (n, entries) at ``x`` (n), weighted by the errors."""
+def cubic(x: np.ndarray, means: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The cubic through ``means`` (n, entries) at ``x`` (n), weighted by the errors: coefficients (4, entries),
+    constant first, and the standard error of the constant (entries)."""
     powers = np.vander(x, 4, increasing=True)
-    values, deviations = np.empty(means.shape[1]), np.empty(means.shape[1])
+    coefficients, deviations = np.empty((4, means.shape[1])), np.empty(means.shape[1])
     for e in range(means.shape[1]):
         weighted = powers / errors[:, e, None]
         covariance = np.linalg.inv(weighted.T @ weighted)
-        values[e] = (covariance @ weighted.T @ (means[:, e] / errors[:, e]))[0]
+        coefficients[:, e] = covariance @ weighted.T @ (means[:, e] / errors[:, e])
         deviations[e] = np.sqrt(covariance[0, 0])
-    return Estimate(values, deviations)
+    return coefficients, deviations
 
 
 def _check(limit: Limit, passed: bool, level: float, degrees: float) -> Check:
@@ -290,6 +294,9 @@ def _figure(settings: Settings, limits: Sequence[Limit]) -> Picture:
         for k, limit in enumerate(shown):
             means, errors = limit.means[:, e], limit.errors[:, e]
             trend(ax, inverse, means, errors, label=limit.variant, colour=COLOURS[k + 2])
+            fine = np.linspace(0.0, inverse.max(), 50)
+            fitted = np.polynomial.polynomial.polyval(fine, limit.coefficients[:, e])
+            ax.plot(fine, fitted, color=COLOURS[k + 2], lw=0.9, ls=":")
         ax.axhline(shown[0].exact[e], color=BLUE, lw=1.4, label="flow, exact gradient")
         ax.axhline(shown[0].printed[e], color=VERMILION, lw=1.4, ls="--", label="flow, radial term dropped")
         ax.set_title(mathematical(name))

@@ -284,7 +284,7 @@ def _on_a_plateau() -> dict[str, Any]:
         units, units, normalization="batch", learning_rate=1.0, batch_size=batch, Q=np.eye(units) / 4, R=R,
         g=np.full(units, 0.5),
     )  # fmt: skip
-    times = np.linspace(0.0, 600.0, 1201)
+    times = np.linspace(0.0, 300.0, 601)
     curves = theory_of("erf", "batch").solve(setup, times, b=np.array([batch, np.inf]))
     left = [float(times[np.argmax(e < e[200] / 2)]) for e in curves.generalization_error]
     return {
