@@ -192,7 +192,8 @@ def _norm_figure(
     return Picture(
         figure,
         f"Median escape time against the initial norm, K = {settings.students}, "
-        f"tau = {settings.input_variance:g}, b = N = {settings.size}, eta = 1: the flow (lines), the chain (circles) and real batch statistics "
+        f"tau = {settings.input_variance:g}, b = N = {settings.size}, eta = 1: the flow (lines), "
+        "the chain (circles) and real batch statistics "
         "(crosses). Normalization makes the norm decide.",
     )
 
