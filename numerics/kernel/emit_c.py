@@ -192,8 +192,5 @@ def _domain_number(program: Program, target: Target) -> int:
 @lru_cache(maxsize=256)
 def domain_indices(shape: tuple[int, ...], symmetric: bool) -> tuple[np.ndarray, ...]:
     """The index values of every element of a domain, padded by LANES with the last one (read only)."""
-    if symmetric:
-        grid = np.array(np.triu_indices(shape[0]))
-    else:
-        grid = np.indices(shape).reshape(len(shape), prod(shape))
+    grid = np.array(np.triu_indices(shape[0])) if symmetric else np.indices(shape).reshape(len(shape), prod(shape))
     return tuple(np.ascontiguousarray(np.pad(row, (0, LANES), mode="edge").astype(np.int32)) for row in grid)
