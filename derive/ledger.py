@@ -1,8 +1,9 @@
 """The ledger: printed forms and claims of papers, each judged by computation.
 
-An identity is tested at random admissible points, exact rationals evaluated to 50 digits, for several sizes
-K and M.  Two expressions that agree to 45 digits there are equal for every practical purpose; one point where
-they differ is a counterexample.
+An identity is tested at random admissible points, exact rationals evaluated to 50 digits.  The points of a
+committee are the default, for several sizes K and M; a paper on another model draws its own.  Two
+expressions that agree to 45 digits there are equal for every practical purpose; one point where they differ
+is a counterexample.
 """
 
 from __future__ import annotations
@@ -80,17 +81,24 @@ def random_point(seed: int, students: int, teachers: int) -> Point:
     }
 
 
+def committee_points(sizes: Iterable[tuple[int, int]] = SIZES) -> tuple[Point, ...]:
+    """A random point for each pair of sizes K, M, its number the seed."""
+    return tuple(random_point(seed, students, teachers) for seed, (students, teachers) in enumerate(sizes, 1))
+
+
 def compare(
     printed: Expr,
     derived: Expr,
     conditions: Sequence[Condition] = (),
-    sizes: Iterable[tuple[int, int]] = SIZES,
+    points: Iterable[Point] | None = None,
 ) -> Comparison:
-    """Evaluate both expressions at random points, under all the conditions."""
+    """Evaluate both expressions at ``points`` (default: ``committee_points()``), under all the conditions.
+
+    A point maps the names of symbols to exact numbers and those of indexed bases to nested lists.
+    """
     ours, theirs = close_averages(derived), close_averages(printed)
     worst, counterexample, count = mpmath.mpf(0), None, 0
-    for seed, (students, teachers) in enumerate(sizes, start=1):
-        point = random_point(seed, students, teachers)
+    for point in committee_points() if points is None else points:
         for condition in conditions:
             point = condition.impose(point)
         a, b = evaluate(theirs, point, DIGITS), evaluate(ours, point, DIGITS)
@@ -113,7 +121,7 @@ def judge(
     derived: Expr,
     given: Sequence[Condition] = (),
     conditions: Sequence[Condition] = (),
-    sizes: Sequence[tuple[int, int]] = SIZES,
+    points: Sequence[Point] | None = None,
 ) -> Verdict:
     """The verdict on a printed form.
 
@@ -121,7 +129,7 @@ def judge(
     confirmed; if they are equal only under one of ``conditions`` it is conditional; else it is a misprint,
     and the derived form corrects it.
     """
-    plain = compare(printed, derived, given, sizes)
+    plain = compare(printed, derived, given, points)
     evidence = {
         "method": f"evaluated to {DIGITS} digits at {plain.points} random rational points",
         "given": [c.statement for c in given],
@@ -130,7 +138,7 @@ def judge(
     if plain.equal:
         return Verdict("confirmed", "the printed form equals the derived one", evidence=evidence)
     for condition in conditions:
-        if compare(printed, derived, (*given, condition), sizes).equal:
+        if compare(printed, derived, (*given, condition), points).equal:
             return Verdict(
                 "conditional",
                 f"holds only if {condition.statement}",
@@ -152,21 +160,28 @@ def judge_equation(
     statement: str,
     left: Expr,
     printed: Expr,
-    derived: Expr,
+    derived: Expr | Equation,
     given: Sequence[Condition] = (),
     conditions: Sequence[Condition] = (),
     source: str = "",
-    sizes: Sequence[tuple[int, int]] = SIZES,
+    points: Sequence[Point] | None = None,
 ) -> LedgerEntry:
-    """A ledger entry for a printed equation."""
-    paper = name.split(".")[0]
+    """A ledger entry for a printed equation, of which ``left`` is the left-hand side.
+
+    ``derived`` is a right-hand side that follows from the sample loss, or an Equation of its own with its
+    steps; the entry then shows it under the ledger's name.
+    """
+    if isinstance(derived, Equation):
+        ours = replace(derived, name=name)
+    else:
+        ours = Equation(name, left, derived, source="derived from the sample loss")
     return LedgerEntry(
         name=name,
-        paper=paper,
+        paper=name.split(".")[0],
         statement=statement,
-        verdict=judge(printed, derived, given, conditions, sizes),
+        verdict=judge(printed, ours.right, given, conditions, points),
         printed=Equation(f"{name} as printed", left, printed, source=source),
-        derived=Equation(name, left, derived, source="derived from the sample loss"),
+        derived=ours,
     )
 
 

@@ -37,7 +37,7 @@ from derive.latex import Layout, display, document, escape, latex, layout, parts
 from derive.latex.naming import Names, canonical
 from derive.latex.printer import ordered_terms, pull_constants
 from derive.latex.rows import ROOM
-from derive.ledger import compare
+from derive.ledger import committee_points, compare
 from derive.model import committee
 from derive.online import derive_flow
 from derive.symbols import K, M, Q, R, eta, tau, w
@@ -274,7 +274,7 @@ def test_naming_changes_nothing(flow_equations: tuple[Equation, ...]) -> None:
         names = Names(equation.right)
         short = names.shorten(equation.right)
         assert short != equation.right or not names.where
-        assert compare(restore(short, names), equation.right, sizes=[(2, 3)]).equal
+        assert compare(restore(short, names), equation.right, points=committee_points([(2, 3)])).equal
     assert max(len(layout(e).names) for e in plain) >= 6
 
 

@@ -9,7 +9,7 @@ from derive.equation import Equation, LedgerEntry, Verdict
 from derive.fields import i, j, n
 from derive.gradient import gradient_amplitude
 from derive.indexed import derivative
-from derive.ledger import compare, judge, judge_equation
+from derive.ledger import committee_points, compare, judge, judge_equation
 from derive.model import committee
 from derive.online import time
 from derive.papers.takagi2020.setting import (
@@ -26,6 +26,7 @@ from derive.papers.takagi2020.setting import (
     flow,
     hat,
     p,
+    paper,
     q,
     sigma,
 )  # fmt: skip
@@ -36,15 +37,9 @@ from derive.symbols import K, M, Q, R, T, batch, eta, g, v, w, x, y
 def eq1() -> LedgerEntry:
     """The outputs of student and teacher."""
     phi = Function("phi")
-    output = Sum(w[i] * phi(hat(i)), (i, 1, K)), Sum(v[n] * phi(y[n]), (n, 1, M))
-    printed = Equation(f"{PAPER}.eq1 as printed", Function("s")(x), output[0], source="takagi2020 (1)")
-    return LedgerEntry(
-        f"{PAPER}.eq1",
-        PAPER,
-        "student and teacher outputs, with preactivations normalized by their population deviation",
-        Verdict("definition", "the microscopic model"),
-        printed=printed,
-    )
+    student = Sum(w[i] * phi(hat(i)), (i, 1, K))
+    statement = "the student's output, with preactivations normalized by their population deviation"
+    return paper.definition("eq1", statement, Function("s")(x), student, source="takagi2020 (1)")
 
 
 def _printed_gradient(phi: Activation) -> Expr:
@@ -130,7 +125,8 @@ def eq4() -> LedgerEntry:
         ASSUMED,
         (SHARED_SCALE, UNIT_SCALE),
         source="takagi2020 (4)",
-        sizes=((1, 1), (2, 2), (2, 3)),  # the printed y_p with p up to K has no meaning for K > M
+        # The printed y_p with p up to K has no meaning for K > M.
+        points=committee_points(((1, 1), (2, 2), (2, 3))),
     )
 
 
@@ -347,5 +343,6 @@ def eq13() -> LedgerEntry:
         ASSUMED,
         (SHARED_SCALE,),
         source="takagi2020 (13)",
-        sizes=((1, 1), (2, 2), (3, 3)),  # the printed Q'_pq and T'_pq over p in 1..K, q in 1..M need K = M
+        # The printed Q'_pq and T'_pq over p in 1..K, q in 1..M need K = M.
+        points=committee_points(((1, 1), (2, 2), (3, 3))),
     )

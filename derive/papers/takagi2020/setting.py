@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 
 import mpmath
 from sympy import Expr, Integer, Symbol, sqrt
 
 from derive.activation import Activation, u
-from derive.equation import LedgerEntry, Verdict
 from derive.fields import average_of_fields
 from derive.indexed import index_symbol
 from derive.ledger import Condition, Point
 from derive.model import committee
 from derive.online import Flow, derive_flow
+from derive.papers.paper import Paper
 from derive.symbols import Q, g, tau, x
 
-PAPER = "takagi2020"
+paper = Paper("takagi2020")
+PAPER = paper.name
 p, q = index_symbol("p"), index_symbol("q")
 sigma = sqrt(tau)
 
-LEDGER: dict[str, Callable[[], LedgerEntry]] = {}
-
-
-def entry(make: Callable[[], LedgerEntry]) -> Callable[[], LedgerEntry]:
-    """Register a ledger entry under its name: takagi2020.eq4 for the function eq4."""
-    cached = cache(make)
-    LEDGER[f"{PAPER}.{make.__name__.replace('_', '-')}"] = cached
-    return cached
-
-
-def claim(name: str, statement: str, verdict: Verdict) -> LedgerEntry:
-    return LedgerEntry(f"{PAPER}.{name}", PAPER, statement, verdict)
-
-
-def needs(experiment: str) -> Verdict:
-    """An open verdict that names the experiment which measures it."""
-    return Verdict(
-        "open", f"measured by the experiment {PAPER}.{experiment}", evidence={"experiment": experiment}
-    )
+LEDGER, entry, claim, needs = paper.ledger, paper.entry, paper.claim, paper.needs
 
 
 def _ones(point: Point) -> Point:
