@@ -1,0 +1,5 @@
+"""Numbers of the theory of wide networks: order parameters, kappa_1 and kappa_2, eigenvalue statistics."""
+
+from numerics.wide.predict import Prediction, order_parameters, predict
+
+__all__ = ["Prediction", "order_parameters", "predict"]
