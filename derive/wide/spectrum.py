@@ -6,7 +6,6 @@ being nonnegative: tr F^2 / tr F <= lambda_max <= sqrt(tr F^2).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sympy import Expr, Symbol, factor, limit, sqrt
@@ -89,6 +88,3 @@ def proportional(expression: Expr) -> Expr:
         if coefficient != 0:
             return coefficient * power
     return at
-
-
-BY_NORMALIZATION: Mapping[str, object] = {"none": without_normalization, "mean": mean_subtraction}

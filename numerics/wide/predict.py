@@ -2,90 +2,176 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import mpmath
+import numpy as np
+from sympy import Integer, Symbol, lambdify
 
+from derive.equation import Equation
 from derive.wide import Network
+from derive.wide import layer_normalization as layerwise
+from derive.wide.batch_last import batch_last, mean_over_weights, spread
+from derive.wide.batch_middle import batch_middle
 from derive.wide.gram import bias_gradients, kappas
 from derive.wide.signals import Signals, signals
-from derive.wide.spectrum import BY_NORMALIZATION, Statistics
+from derive.wide.spectrum import Statistics, mean_subtraction, without_normalization
 from derive.wide.symbols import C, M, T, alpha, kappa_1, kappa_2
 from numerics.runtime.errors import InputError
-from numerics.wide.values import DOUBLE, at_precision, numeric
+from numerics.wide.layer_constants import check_outputs, constants
+from numerics.wide.values import DOUBLE, at_precision
+
+LEAST_SAMPLES = {"none": 1, "mean": 2, "batch-last": 6, "batch-middle": 4, "layer": 1}
+"""Fewer leave a statistic undefined: a mean over samples needs two; E[1/sigma^2] over T samples exists for
+T > 3, E[1/sigma^4] for T > 5."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Predictions for the eigenvalues of F = (1/T) sum_k sum_t grad f_k(t) grad f_k(t)^T.
+    """Predictions for the eigenvalues of F = (1/T) sum_k sum_t grad f_k(t) grad f_k(t)^T, as floats.
 
-    ``lambda_max`` comes from the blocks of the dual Gram matrix alone, to leading order in M unless the
-    corrections were asked for; ``lower`` and ``upper`` are bounds where fluctuations matter (T of order M),
-    else None; ``learning_rate`` is 2 / lambda_max.  ``parameters`` counts every weight and bias;
-    ``m_lambda`` is the trace over it.  Numbers are floats, or mpmath numbers for more than 15 digits.
+    ``lambda_max`` comes from the blocks of the dual Gram matrix alone, to leading order in M; ``lower`` and
+    ``upper`` are bounds by the traces of F and F^2, None where there are none; ``learning_rate`` is
+    2 / lambda_max.  ``parameters`` counts every weight and bias.  Random statistics of the last layer
+    (normalizations ``batch-last``, ``layer``) are averaged over the weights.
     """
 
     network: Network
     width: int
     samples: int
     order_parameters: Signals
-    kappa_1: Any
-    kappa_2: Any
-    alpha: Any
+    kappa_1: float
+    kappa_2: float
+    alpha: float
     parameters: int
-    m_lambda: Any
-    lambda_max: Any
-    lower: Any
-    upper: Any
-    learning_rate: Any
+    m_lambda: float
+    lambda_max: float
+    lower: float | None
+    upper: float | None
+
+    @property
+    def learning_rate(self) -> float:
+        """The largest stable one of gradient descent."""
+        return 2 / self.lambda_max
 
 
 def order_parameters(network: Network, digits: int = DOUBLE) -> tuple[Signals, Any, Any]:
     """The order parameters of every layer, kappa_1 and kappa_2, as mpmath numbers.
 
-    Raises InputError where an average is infinite or its quadrature does not converge.
+    With layer normalization they are those of the normalized network (kappa'_1, kappa'_2).
+
+    Raises InputError for batch normalization in the middle layers, which has no kappas, and where an average
+    is infinite or its quadrature does not converge.
     """
-    found = signals(network, at_precision(digits))
-    one, two = kappas(network, found)
-    return found, _number(one, digits), _number(two, digits)
+    if network.normalization == "batch-middle":
+        raise InputError("batch normalization in the middle layers mixes samples: it has no kappa_1, kappa_2")
+    forward = layerwise.signals if network.normalization == "layer" else signals
+    with mpmath.workdps(digits + 10):
+        found = forward(network, at_precision(digits))
+        one, two = (mpmath.mpmathify(k.evalf(digits + 10)) for k in kappas(network, found))
+    columns = ([mpmath.mpmathify(x) for x in column] for column in vars(found).values())
+    return Signals(*map(tuple, columns)), one, two
 
 
 def predict(network: Network, width: int, samples: int, corrections: bool = False) -> Prediction:
     """The prediction for M = ``width`` and T = ``samples``.
 
-    ``corrections`` adds the gradients with respect to the biases, which are 1/M of the leading order, and
-    divides the trace by the number of parameters itself instead of its leading order alpha M^2.
+    ``corrections`` adds the gradients with respect to the biases, which are 1/M of the leading order (they
+    are none under ``batch-middle`` but in the last layer), and divides the trace by the number of parameters
+    itself instead of its leading order alpha M^2.
+
+    Raises InputError for too few samples or outputs for a statistic to exist.
     """
     if width < 1:
         raise InputError(f"the width must be at least 1, not {width}")
-    if samples < 1 or (network.normalization != "none" and samples < 2):
-        raise InputError(f"statistics over samples need at least 2 of them, not {samples}")
-    found, one, two = order_parameters(network)
-    statistics: Statistics = BY_NORMALIZATION[network.normalization]()  # type: ignore[operator]
-    size = network.alpha
+    least = LEAST_SAMPLES[network.normalization]
+    if samples < least:
+        raise InputError(
+            f"the normalization {network.normalization!r} needs at least {least} samples, not {samples}: "
+            "below, a moment of its statistics does not exist"
+        )
     counted = int(network.parameters(width))
+    share = float(network.alpha) * width**2 / counted if corrections else 1.0
+    if network.normalization == "batch-middle":
+        return _batch_middle(network, width, samples, counted, share, corrections)
+    if network.normalization == "layer":
+        check_outputs(int(network.outputs))
+    found, one, two = order_parameters(network)
     if corrections:
         first, second = bias_gradients(found)
-        one += first / (size * width)
-        two += second / (size * width)
-    values = {C: network.outputs, M: width, T: samples, alpha: size, kappa_1: one, kappa_2: two}
-
-    def at(equation: Any) -> Any:
-        if equation is None:
-            return None
-        return float(numeric(equation.right, tuple(values))(*(mpmath.mpmathify(v) for v in values.values())))
-
-    mean = at(statistics.mean)
-    if corrections:
-        mean *= float(size) * width**2 / counted
+        one, two = (k + b / (network.alpha * width) for k, b in ((one, first), (two, second)))
+    values = {
+        C: int(network.outputs), M: width, T: samples, alpha: float(network.alpha),
+        kappa_1: float(one), kappa_2: float(two),
+    }  # fmt: skip
     floats = Signals(*(tuple(float(x) for x in column) for column in vars(found).values()))
+    mean, largest, lower, upper = _BY_NORMALIZATION[network.normalization](values, floats)
     return Prediction(
-        network, width, samples, floats, float(one), float(two), float(size), counted,
-        mean, at(statistics.largest), at(statistics.lower), at(statistics.upper), at(statistics.learning_rate),
+        network, width, samples, floats, float(one), float(two), float(network.alpha), counted,
+        mean * share, largest, lower, upper,
     )  # fmt: skip
 
 
-def _number(value: Any, digits: int) -> Any:
-    with mpmath.workdps(digits + 10):
-        return mpmath.mpmathify(value.evalf(digits + 10) if hasattr(value, "evalf") else value)
+Values = Mapping[Symbol, Any]
+Numbers = tuple[float, float, float | None, float | None]
+"""m_lambda, lambda_max, and the bounds."""
+
+
+def _at(equation: Equation | None, values: Values) -> Any:
+    if equation is None:
+        return None
+    return lambdify(tuple(values), equation.right, "numpy")(*values.values())
+
+
+def _statistics(given: Statistics, values: Values) -> Numbers:
+    equations = (given.mean, given.largest, given.lower, given.upper)
+    return tuple(None if e is None else float(_at(e, values)) for e in equations)  # type: ignore[return-value]
+
+
+def _batch_last(values: Values, found: Signals) -> Numbers:
+    own = {spread: float(found.q_t[-1] - found.q_st[-1])}
+    means = {name: float(e.xreplace({**values, **own})) for name, e in mean_over_weights().items()}
+    return _statistics(batch_last(), {**values, **means})
+
+
+def _layer(values: Values, found: Signals) -> Numbers:
+    """Averages over z of what holds given z; lambda_max with its correction of order 1/T."""
+    k = constants(values[C], float(found.q_t[-1]), float(found.q_st[-1]))
+    given = {
+        **values,
+        layerwise.eta_1: k.inverse,
+        layerwise.eta_2: k.square,
+        layerwise.eta_3: np.sqrt(k.eta_3_squared),
+    }
+    by_name = {name: k.mean(_at(e, given)) for name, e in layerwise.layer_normalization().items()}
+    one, two = values[kappa_1], values[kappa_2]
+    top = two * k.top + (one - two) / values[T] * k.top_square / k.top
+    return by_name["m_lambda"], values[alpha] * values[M] * k.mean(top), by_name["lower"], by_name["upper"]
+
+
+_BY_NORMALIZATION: dict[str, Callable[[Values, Signals], Numbers]] = {
+    "none": lambda values, found: _statistics(without_normalization(), values),
+    "mean": lambda values, found: _statistics(mean_subtraction(), values),
+    "batch-last": _batch_last,
+    "layer": _layer,
+}
+
+
+def _batch_middle(
+    network: Network, width: int, samples: int, counted: int, share: float, corrections: bool
+) -> Prediction:
+    blocks = batch_middle(network, Integer(samples), at_precision())
+    at = {M: Integer(width)}
+    uniform, rest, trace, lower = (
+        float(e.xreplace(at)) for e in (blocks.uniform, blocks.rest, blocks.trace, blocks.lower)
+    )
+    if corrections:  # the last layer's bias: 11^T/T
+        uniform, trace, lower = uniform + 1, trace + 1, lower + 1
+    none = Signals((), (), (), (), (), ())
+    mean = int(network.outputs) * trace / (float(network.alpha) * width**2)
+    return Prediction(
+        network, width, samples, none, np.nan, np.nan, float(network.alpha), counted,
+        mean * share, max(uniform, rest), lower, None,
+    )  # fmt: skip

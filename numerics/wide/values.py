@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import mpmath
@@ -63,10 +61,3 @@ def _kinked(expression: Expr) -> bool:
     from sympy import Abs, Heaviside, Max, Min, Piecewise, sign
 
     return bool(expression.has(Abs, Heaviside, Max, Min, Piecewise, sign))
-
-
-@cache
-def numeric(expression: Expr, names: tuple[Symbol, ...]) -> Callable[..., Any]:
-    """A statistic as a function of mpmath numbers."""
-    function: Callable[..., Any] = lambdify(names, expression, "mpmath")
-    return function
