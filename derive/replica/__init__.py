@@ -1,0 +1,10 @@
+"""The replica method for one field: typical properties of a student trained on P = alpha N random examples.
+
+An energy (the loss of one example, as a function of the student's field x, the teacher's field y and label
+noise) and a prior on the weights become the replica-symmetric free energy, its saddle point and the stability
+of it.  Inputs are Gaussian of variance 1/N; the teacher's weights have norm sqrt N, so <y^2> = 1.
+"""
+
+from derive.replica.energy import Energy, known, read_loss
+
+__all__ = ["Energy", "FreeEnergy", "SaddlePoint", "free_energy", "known", "read_loss", "saddle_point"]

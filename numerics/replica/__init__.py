@@ -1,0 +1,1 @@
+"""Replica-symmetric saddle points in numbers."""
