@@ -176,6 +176,28 @@ def _parser() -> _Parser:
     simulate.add_argument("--seed", type=_whole(0), default=0)
     _out(simulate)
 
+    replica = _command(
+        commands, "replica", "numerics.replica.commands:replica_command",
+        "order parameters of batch learning by the replica method, a row a load",
+    )  # fmt: skip
+    replica.add_argument(
+        "energy", metavar="ENERGY",
+        help="linear, linear-decay, relu, sign, pseudo-inverse, or FILE.py:name (a loss in x, y and noise)",
+    )  # fmt: skip
+    replica.add_argument(
+        "--alpha", metavar="LOADS", required=True, help="P/N: a number, or start:stop:count as 0.1:3:60"
+    )
+    replica.add_argument("--beta", metavar="NUMBER|inf", default="inf", help="inverse temperature, default inf")
+    replica.add_argument(
+        "--noise", metavar="S", default="0", help="variance of the label noise, default 0"
+    )
+    replica.add_argument(
+        "--ridge", metavar="LAMBDA", default="0",
+        help="penalty LAMBDA |J|^2 beside the sum of squared errors (linear-decay: beside their mean, with "
+        "|J|^2/N); 0 at beta = inf means its limit; default 0",
+    )  # fmt: skip
+    replica.add_argument("--format", choices=("text", "json"), default="text")
+
     generate = _command(
         commands, "generate", "numerics.commands:generate_command", "write the right-hand side as one file"
     )

@@ -6,5 +6,7 @@ of it.  Inputs are Gaussian of variance 1/N; the teacher's weights have norm sqr
 """
 
 from derive.replica.energy import Energy, known, read_loss
+from derive.replica.free_energy import FreeEnergy, free_energy
+from derive.replica.saddle import SaddlePoint, saddle_point
 
 __all__ = ["Energy", "FreeEnergy", "SaddlePoint", "free_energy", "known", "read_loss", "saddle_point"]

@@ -59,12 +59,8 @@ _KNOWN = {
     "linear": Energy("linear", _square, (y - x) ** 2),
     "linear-decay": Energy("linear-decay", _square, (y - x) ** 2, penalty="mean"),
     "relu": Energy("relu", (y + noise - _relu) ** 2 / 2, (y - _relu) ** 2),
-    "sign": Energy(
-        "sign", Heaviside(-x * (y + noise)), (1 - sign(x) * sign(y)) / 2, prior="spherical"
-    ),
-    "pseudo-inverse": Energy(
-        "pseudo-inverse", (sign(y + noise) - x) ** 2 / 2, (1 - sign(x) * sign(y)) / 2
-    ),
+    "sign": Energy("sign", Heaviside(-x * (y + noise)), (1 - sign(x) * sign(y)) / 2, prior="spherical"),
+    "pseudo-inverse": Energy("pseudo-inverse", (sign(y + noise) - x) ** 2 / 2, (1 - sign(x) * sign(y)) / 2),
 }
 
 
@@ -95,7 +91,8 @@ def read_loss(given: Any, name: str) -> Energy:
         return given
     loss = _plain(getattr(given, "loss", given), name)
     error = getattr(given, "error", None)
-    prior, precision = getattr(given, "prior", "gaussian"), sympify(getattr(given, "precision", 0))
+    prior: Any = getattr(given, "prior", "gaussian")
+    precision = sympify(getattr(given, "precision", 0))
     if prior not in ("gaussian", "spherical"):
         raise DerivationError(f"the prior of {name} must be 'gaussian' or 'spherical', not {prior!r}")
     if not precision.is_number or precision < 0:

@@ -1,6 +1,6 @@
 """The replica-symmetric free energy of an energy: replicate, average, take n to 0, step by step.
 
-    (1/N) <ln Z> = extremum over q, R, Delta of  entropic + alpha energetic
+(1/N) <ln Z> = extremum over q, R, Delta of  entropic + alpha energetic
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from sympy import Expr, Function, Integer, Limit, Mul, Rational, Symbol, exp, log, oo, pi, sqrt
+from sympy import Expr, Function, Integer, Limit, Mul, Rational, Symbol, exp, log, oo, sqrt
 
 from derive.equation import Equation, Step
 from derive.gaussian.unevaluated import GaussianAverage
@@ -103,7 +103,9 @@ def entropic_part(energy: Energy) -> tuple[Expr, list[Step]]:
         )
     ]
     if energy.prior == "spherical":
-        steps.append(Step("spherical prior", q + Delta, Integer(1), "The self-overlap is fixed, not extremized."))
+        steps.append(
+            Step("spherical prior", q + Delta, Integer(1), "The self-overlap is fixed, not extremized.")
+        )
         return volume, steps
     return volume + Rational(1, 2) - (energy.precision + beta * ridge) * (q + Delta) / 2, steps
 
@@ -139,10 +141,9 @@ def free_energy(energy: Energy) -> FreeEnergy:
         inner: Expr = exp(LOG_PARTITION(m, t, Delta))
         return FreeEnergy(energy, entropic, replicated, inner, found, tuple(steps))
     inner = partition(found)
-    steps.append(
-        Step("complete the square on every piece", GaussianAverage(weight, (_z,), [[1]]), inner)
-    )
-    fields, matrix = (m, t), covariance(variance)
+    steps.append(Step("complete the square on every piece", GaussianAverage(weight, (_z,), [[1]]), inner))
+    fields: tuple[Symbol, ...] = (m, t)
+    matrix = covariance(variance)
     if separate:
         fields = (m, t, noise)
         matrix = [[q, R, 0], [R, variance, 0], [0, 0, noise_variance]]
@@ -162,4 +163,3 @@ def _logarithm(inner: Expr) -> Expr:
     if not isinstance(inner, Mul) or not exponents:
         return log(inner)
     return log(rest).expand(force=True) + sum(exponents)
-

@@ -57,8 +57,7 @@ def pieces(loss: Expr) -> tuple[Piece, ...] | None:
         return None
     ordered = sorted(ends, key=lambda end: end if end.is_number else S.Zero)
     found = [
-        _piece(kinked, switches, low, high)
-        for low, high in zip([-oo, *ordered], [*ordered, oo], strict=True)
+        _piece(kinked, switches, low, high) for low, high in zip([-oo, *ordered], [*ordered, oo], strict=True)
     ]
     return None if None in found else tuple(p for p in found if p is not None)
 
@@ -93,7 +92,9 @@ def _piece(loss: Expr, switches: Sequence[Any], low: Expr, high: Expr) -> Piece 
         return None
     a, b, c = (inside.coeff(x, power) for power in (2, 1, 0))
     if a.is_negative:
-        raise DerivationError(f"the loss is concave, {inside}, for {low} < x < {high}; it has no inner average")
+        raise DerivationError(
+            f"the loss is concave, {inside}, for {low} < x < {high}; it has no inner average"
+        )
     return Piece(low, high, a, b, c)
 
 
@@ -108,7 +109,11 @@ def partition(found: Sequence[Piece]) -> Expr:
 
         def below(end: Expr, mean: Expr = mean, precision: Expr = precision) -> Expr:
             """The probability that x lies below ``end``, times two."""
-            return S.One * (1 if end == oo else -1) if end.is_infinite else erf((end - mean) * sqrt(precision / 2))
+            return (
+                S.One * (1 if end == oo else -1)
+                if end.is_infinite
+                else erf((end - mean) * sqrt(precision / 2))
+            )
 
         total += weight * exp(exponent) * (below(piece.high) - below(piece.low)) / 2
     return total

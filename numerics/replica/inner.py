@@ -76,7 +76,7 @@ class PiecewiseInner:
             excluded = c > c.min(axis=0) + SAME
             cost, beta = np.where(excluded, np.inf, 0.0), 0.0
         else:
-            cost = 0.0
+            cost = np.zeros(1)
         chi = beta * Delta
         stiff = 1 + 2 * chi * a
         drift = -chi * (2 * a * m + b) / stiff
@@ -110,16 +110,19 @@ class PiecewiseInner:
         field = np.clip(free, low, high)
         if not np.isfinite(field).all():
             raise InputError("the loss has no minimum: it falls forever in one direction of the field")
-        loss = c + b * field + a * field**2
-        distance = (field - m) ** 2 / 2
+        with np.errstate(over="ignore"):
+            loss = c + b * field + a * field**2
+            distance = (field - m) ** 2 / 2
         if softness == 0:
             floor = loss.min(axis=0)
             best = np.where(loss <= floor + SAME * (1 + np.abs(floor)), distance, np.inf).argmin(axis=0)
         else:
             best = (loss + softness * distance).argmin(axis=0)
-        field, slope, loss = (np.take_along_axis(v, best[None], 0)[0] for v in
-                              (field, np.where(inside, slope, 0.0), loss))  # fmt: skip
-        return Response(field - m, 1 - slope, loss, -(loss + softness * (field - m) ** 2 / 2))
+        field, slope, loss, distance = (
+            np.take_along_axis(v, best[None], 0)[0]
+            for v in (field, np.where(inside, slope, 0.0), loss, distance)
+        )
+        return Response(field - m, 1 - slope, loss, -(loss + softness * distance))
 
     def breakpoints(self, t: np.ndarray, noise: np.ndarray, chi: float) -> np.ndarray:
         """Where the minimizer has kinks or jumps as a function of m, (places, ...), NaN where there is none.
@@ -143,9 +146,10 @@ class PiecewiseInner:
             outside = [np.full_like(ends, 0.5 / chi), -ends / chi, ends**2 / (2 * chi) + at_end]
             ties = _ties(np.concatenate([np.stack(inside, axis=1), np.stack(outside, axis=1)]))
             step = 1e-6 * (1 + np.abs(ties))
-            everywhere = [np.broadcast_to(v, ties.shape) for v in (t, noise)]
+            target, apart = (np.broadcast_to(v, ties.shape) for v in (t, noise))
             before, after = (
-                self.minimum(np.nan_to_num(ties + side * step), *everywhere, 1 / chi).shift for side in (-1, 1)
+                self.minimum(np.nan_to_num(ties + side * step), target, apart, 1 / chi).shift
+                for side in (-1, 1)
             )
         jumps = np.isfinite(ties) & (np.abs(after - before) > 4 * step)
         return _finite_first(np.concatenate([kinks, np.where(jumps, ties, np.nan)]))
@@ -156,17 +160,17 @@ class SmoothInner:
 
     counts_errors = False
     smooth = True
-    NODES = 481
     REACH = 9.0
     CHUNK = 4096
 
     def __init__(self, loss: Expr) -> None:
+        self.nodes = 400
         self._loss = on_arrays([loss, loss.diff(x), loss.diff(x, 2)], (x, t, noise))
 
     def posterior(
         self, m: np.ndarray, t: np.ndarray, noise: np.ndarray, Delta: float, beta: float
     ) -> Response:
-        z = np.linspace(-self.REACH, self.REACH, self.NODES)[:, None]
+        z = np.linspace(-self.REACH, self.REACH, self.nodes)[:, None]
         density = -z * z / 2 + np.log((z[1] - z[0]) / np.sqrt(2 * np.pi))
 
         def at(m: np.ndarray, t: np.ndarray, noise: np.ndarray) -> list[np.ndarray]:
@@ -183,7 +187,7 @@ class SmoothInner:
     def minimum(self, m: np.ndarray, t: np.ndarray, noise: np.ndarray, softness: float) -> Response:
         if softness == 0:
             raise InputError("this loss needs a positive ridge at beta = infinity")
-        reach = 12.0 * np.linspace(-1, 1, self.NODES)[:, None]
+        reach = 12.0 * np.linspace(-1, 1, self.nodes)[:, None]
 
         def at(m: np.ndarray, t: np.ndarray, noise: np.ndarray) -> list[np.ndarray]:
             grid = m + reach
@@ -206,9 +210,7 @@ class SmoothInner:
         return np.full((0, *np.shape(t)), np.nan)
 
     def _chunked(self, at: Callable[..., list[np.ndarray]], *nodes: np.ndarray) -> Response:
-        parts = [
-            at(*(v[k : k + self.CHUNK] for v in nodes)) for k in range(0, len(nodes[0]), self.CHUNK)
-        ]
+        parts = [at(*(v[k : k + self.CHUNK] for v in nodes)) for k in range(0, len(nodes[0]), self.CHUNK)]
         return Response(*(np.concatenate([p[k] for p in parts]) for k in range(4)))
 
 

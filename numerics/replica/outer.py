@@ -73,9 +73,7 @@ def nodes(
     chosen = weight > NEGLIGIBLE
     row = np.nonzero(chosen)[0]
     flat_u, flat = u[chosen], weight[chosen]
-    return Nodes(
-        centre[row] + deviation * flat_u, t[row], noise[row], flat_u, flat / flat.sum(), deviation
-    )
+    return Nodes(centre[row] + deviation * flat_u, t[row], noise[row], flat_u, flat / flat.sum(), deviation)
 
 
 def _graded(places: np.ndarray, width: float) -> np.ndarray:

@@ -22,6 +22,9 @@ from numerics.runtime.errors import InputError
 ROUND = 0.5
 """Of the scale on which kinks are round, the width of the panels next to them."""
 
+GRID = 20
+"""Points of the inner grid of a smooth loss, per node of a panel."""
+
 
 @dataclass(frozen=True)
 class State:
@@ -103,7 +106,11 @@ class Problem:
         if strength < 0 and not (self.energy.name.startswith("linear") and strength > edge):
             raise InputError(
                 f"a negative ridge of {strength:g} leaves the energy without a minimum at alpha = {load:g}"
-                + (f": the lowest eigenvalue of the inputs' correlations is {-edge:.6g}" if self.quadratic else "")
+                + (
+                    f": the lowest eigenvalue of the inputs' correlations is {-edge:.6g}"
+                    if self.quadratic
+                    else ""
+                )
             )
         if self.cost(load) == 0 and not self.ground and not (self.quadratic and load > 1):
             raise InputError(
@@ -142,6 +149,8 @@ class Problem:
 
     def moments(self, state: State, order: int) -> Moments:
         """The averages of the inner problem, by panels of ``order`` nodes."""
+        if isinstance(self.inner, SmoothInner):
+            self.inner.nodes = GRID * order
         at = self.nodes(state, order)
         found = self.respond(at, state.spread)
         smooth = at.average(found.rigid)
@@ -205,7 +214,18 @@ class Problem:
     @cached_property
     def _conditions(self) -> Callable[..., list[np.ndarray]]:
         point = self._saddle
-        arguments = (q, R, Delta, multiplier, alpha, noise_variance, square, teacher, response, square_response)
+        arguments = (
+            q,
+            R,
+            Delta,
+            multiplier,
+            alpha,
+            noise_variance,
+            square,
+            teacher,
+            response,
+            square_response,
+        )
         return on_arrays([e.right for e in (point.overlap, point.norm, point.teacher)], arguments)
 
     @cached_property

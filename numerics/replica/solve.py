@@ -14,7 +14,8 @@ from derive.gaussian import Average, average
 from derive.replica.energy import Energy
 from derive.replica.symbols import x, y
 from numerics import averages
-from numerics.replica.problem import Moments, Problem, State
+from numerics.replica.problem import Problem, State
+from numerics.runtime.errors import InputError
 from numerics.saddle import NotConverged, Root, follow, newton
 
 ROUGH, FINE, FINER = 6, 12, 20
@@ -23,6 +24,8 @@ DAMPING = 0.5
 ROUNDS = 400
 NEAR = 1e-4
 """Relative change of a damped iteration at which Newton's takes over."""
+SETTLED = 1e-8
+"""What finer quadrature may change of the equations."""
 LEAST = -4.0
 """The decimal logarithm at which an added prior is dropped."""
 
@@ -95,9 +98,7 @@ def solve(
 class _Solver:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.error = average(
-            problem.energy.error, {(x, x): _Q, (x, y): _R, (y, x): _R, (y, y): _ONE}
-        )
+        self.error = average(problem.energy.error, {(x, x): _Q, (x, y): _R, (y, x): _R, (y, y): _ONE})
 
     # Unknowns: R, kappa and, for a Gaussian prior, Delta (or 1/chi).  For a spherical one 1 = Delta + kappa +
     # R^2 leaves R and Delta, and in the ground state 1 = kappa + R^2 leaves R and 1/chi.
@@ -157,9 +158,7 @@ class _Solver:
             self.problem.added = 0.0
 
     def _newton(self, start: np.ndarray, load: float, positive: np.ndarray) -> Root:
-        rough = newton(
-            lambda v: self.residual(v, load, ROUGH), start, positive, self.names, tolerance=1e-9
-        )
+        rough = newton(lambda v: self.residual(v, load, ROUGH), start, positive, self.names, tolerance=1e-9)
         try:
             return newton(
                 lambda v: self.residual(v, load, FINE), rough.x, positive, self.names, 1e-13, rough.jacobian
@@ -175,7 +174,9 @@ class _Solver:
         for _ in range(ROUNDS):
             new = self._step(state, load, cost)
             mixed = State(*(a + DAMPING * (b - a) for a, b in zip(_tuple(state), _tuple(new), strict=True)))
-            change = max(abs(a - b) / max(abs(a), 1e-9) for a, b in zip(_tuple(mixed), _tuple(state), strict=True))
+            change = max(
+                abs(a - b) / max(abs(a), 1e-9) for a, b in zip(_tuple(mixed), _tuple(state), strict=True)
+            )
             state = mixed
             if change < NEAR:
                 break
@@ -245,8 +246,20 @@ class _Solver:
         free = problem.spherical or phase == "interpolating"
         finer = problem.residual(state, moments, load, free)
         before = problem.residual(state, problem.moments(state, FINE), load, free)
+        error = float(np.abs(finer - before).max())
+        if not error < SETTLED:
+            raise InputError(
+                f"the quadrature does not settle at alpha = {load:g}: finer panels change the saddle-point "
+                f"equations by {error:.2g}; the loss may have kinks that are not linear in x, or beta is too large"
+            )
         value = problem.value(state, moments, load)
-        chi = np.inf if state.spread == 0 else 1 / state.spread if problem.ground else problem.beta * state.spread
+        chi = (
+            np.inf
+            if state.spread == 0
+            else 1 / state.spread
+            if problem.ground
+            else problem.beta * state.spread
+        )
         Delta = 0.0 if problem.ground else state.spread
         Q = state.q + Delta
         return Solution(
@@ -257,7 +270,7 @@ class _Solver:
             free_energy=-value if problem.ground else -value / problem.beta,
             log_partition=None if problem.ground else value,
             stability=problem.stability(moments, load),
-            residual=float(np.abs(before).max()), quadrature_error=float(np.abs(finer - before).max()),
+            residual=float(np.abs(before).max()), quadrature_error=error,
             condition=root.condition, iterations=root.iterations,
         )  # fmt: skip
 

@@ -1,0 +1,225 @@
+"""Saddle points: Newton's iteration itself, and replica-symmetric ones against exact results."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.optimize import brentq
+from scipy.special import ndtr
+from sympy import exp, log
+
+from derive.replica import Energy, known
+from derive.replica.symbols import noise, x, y
+from numerics.replica.solve import solve
+from numerics.runtime.errors import InputError
+from numerics.saddle import NotConverged, follow, newton
+from orderparams import main
+
+S = 0.25
+
+
+def test_newton_certifies_and_keeps_positive_unknowns_positive() -> None:
+    root = newton(
+        lambda v: np.array([np.log(v[0]) + v[1], v[1] - 2.0]),
+        np.array([3.0, 0.0]),
+        np.array([True, False]),
+        "ab",
+    )
+    assert root.x == pytest.approx([np.exp(-2.0), 2.0]) and root.residual < 1e-12
+    assert root.condition < 100
+
+
+def test_an_iteration_that_does_not_converge_is_an_error_with_its_path() -> None:
+    with pytest.raises(NotConverged, match=r"path of \d+ points: u = 3 \(residual 10\)") as caught:
+        newton(lambda v: v**2 + 1, np.array([3.0]), np.array([False]), "u")
+    assert len(caught.value.path) > 1 and caught.value.exit_status == 2
+
+
+def test_continuation_takes_smaller_steps_where_it_must() -> None:
+    def solve_at(c: float, start: object) -> object:
+        if start is not None and abs(c - start.x[0]) > 0.3:
+            raise NotConverged("u", [(start.x, 1.0)], "too far")
+        return newton(lambda v: v - c, np.array([c]), np.array([False]), "u")
+
+    found = follow(solve_at, [0.0, 1.0, 2.0])
+    assert [root.x[0] for root in found] == [0.0, 1.0, 2.0]
+
+
+def stieltjes(load: float, ridge: float) -> tuple[float, float]:
+    """G = (1/N) <tr (X^T X + ridge)^(-1)> of Marchenko and Pastur's law, and its derivative, by quadrature."""
+    low, high = (1 - np.sqrt(load)) ** 2, (1 + np.sqrt(load)) ** 2
+
+    def moment(power: int) -> float:
+        def integrand(angle: float) -> float:
+            e = (low + high) / 2 - (high - low) / 2 * np.cos(angle)
+            return ((high - low) / 2 * np.sin(angle)) ** 2 / (2 * np.pi * e) / (e + ridge) ** power
+
+        bulk = quad(integrand, 0, np.pi, epsabs=1e-14, epsrel=1e-13)[0]
+        return bulk + max(0.0, 1 - load) / ridge**power
+
+    return moment(1), -moment(2)
+
+
+@pytest.mark.parametrize("load", [0.3, 0.9, 1.0, 2.5])
+@pytest.mark.parametrize("beta", [np.inf, 3.0])
+def test_the_linear_student_is_ridge_regression(load: float, beta: float) -> None:
+    ridge = 0.2
+    g, slope = stieltjes(load, ridge)
+    (found,) = solve(known("linear"), [load], beta, S, ridge)
+    thermal = 0.0 if np.isinf(beta) else g / beta
+    assert found.generalization_error == pytest.approx(
+        S * (g + ridge * slope) - ridge**2 * slope + thermal, abs=1e-10
+    )
+    assert found.chi == pytest.approx(g, abs=1e-10)
+    assert pytest.approx(1 - ridge * g, abs=1e-10) == found.R
+    assert found.residual < 1e-12 and found.stable
+
+
+def test_the_free_energy_of_ridge_regression() -> None:
+    """(1/N) <ln Z> by thermodynamic integration over the ridge: its derivative is -beta Q / 2."""
+    beta, h, ridge = 2.0, 1e-3, 0.7
+    below, at, above = (solve(known("linear"), [0.8], beta, S, r)[0] for r in (ridge - h, ridge, ridge + h))
+    slope = (above.log_partition - below.log_partition) / (2 * h)
+    assert slope == pytest.approx(-beta * at.Q / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("load", [0.4, 0.95, 1.3, 4.0])
+def test_double_descent_without_a_ridge(load: float) -> None:
+    (found,) = solve(known("linear"), [load], np.inf, S, 0.0)
+    expected = 1 - load + load * S / (1 - load) if load < 1 else S / (load - 1)
+    assert found.generalization_error == pytest.approx(expected, abs=1e-10)
+    assert found.phase == ("interpolating" if load < 1 else "minimum")
+
+
+def test_gamma_decay_beside_the_mean_is_a_ridge_times_the_load() -> None:
+    (decay,), (ridge,) = (
+        solve(known("linear-decay"), [2.0], np.inf, S, 0.3),
+        solve(known("linear"), [2.0], np.inf, S, 0.6),
+    )
+    assert decay.generalization_error == pytest.approx(ridge.generalization_error, abs=1e-13)
+
+
+@pytest.mark.parametrize("load", [0.5, 2.0])
+def test_the_pseudo_inverse_rule(load: float) -> None:
+    """Opper, Kinzel, Kleinz, Nehl (1990)."""
+    (found,) = solve(known("pseudo-inverse"), [load])
+    square = (
+        2 * load * (1 - load) / (np.pi - 2 * load) if load < 1 else 2 * (load - 1) / (np.pi + 2 * load - 4)
+    )
+    assert found.R / np.sqrt(found.q) == pytest.approx(np.sqrt(square), abs=1e-10)
+    assert found.generalization_error == pytest.approx(np.arccos(np.sqrt(square)) / np.pi, abs=1e-10)
+
+
+@pytest.mark.parametrize("load", [0.5, 3.0])
+def test_gibbs_learning_of_the_perceptron(load: float) -> None:
+    """R / sqrt(1 - R) = (alpha/pi) int Dt exp(-R t^2/2) / H(sqrt(R) t) (Engel and Van den Broeck), and R = q."""
+
+    def gap(overlap: float) -> float:
+        def integrand(t: float) -> float:
+            return np.exp(-overlap * t * t / 2 - t * t / 2) / np.sqrt(2 * np.pi) / ndtr(-np.sqrt(overlap) * t)
+
+        return overlap / np.sqrt(1 - overlap) - load / np.pi * quad(integrand, -9, 9, epsabs=1e-13)[0]
+
+    expected = brentq(gap, 1e-3, 0.999, xtol=1e-13)
+    (found,) = solve(known("sign"), [load])
+    assert pytest.approx(expected, abs=1e-10) == found.R
+    assert found.q == pytest.approx(found.R, abs=1e-10) and found.stable
+
+
+def test_relu_where_interpolation_ends() -> None:
+    """x = t for t > 0 and x <= 0 for t < 0 can hold up to max rho^2/<distance^2> (Gordon), 1.465 at S = 1/4."""
+    rows = solve(known("relu"), [1.0, 1.4, 1.5], np.inf, S, 0.0)
+    assert [r.phase for r in rows] == ["interpolating", "interpolating", "minimum"]
+    assert rows[0].training_loss == pytest.approx((1 + S) / 4, abs=1e-12), "half of <t^2> over t < 0"
+    assert rows[0].stable and rows[2].stability == -np.inf and rows[2].training_loss > (1 + S) / 4
+    soft = solve(known("relu"), [1.0], np.inf, S, 1e-6)[0]
+    assert soft.q == pytest.approx(rows[0].q, abs=1e-3), "the limit of a vanishing ridge"
+
+
+def test_growing_beta_leads_to_the_minimum() -> None:
+    cold, frozen = (solve(known("relu"), [1.0], b, S, 0.1)[0] for b in (1024.0, np.inf))
+    assert pytest.approx(frozen.R, abs=5e-3) == cold.R and cold.q == pytest.approx(frozen.q, abs=5e-3)
+
+
+def test_a_smooth_loss_by_quadrature_agrees_with_the_closed_one() -> None:
+    """A square that the piecewise rules do not recognize."""
+    hidden = Energy("hidden", log(exp((y + noise - x) ** 2 / 2), evaluate=False), (y - x) ** 2)
+    for beta in (2.0, np.inf):
+        (ours,), (exact,) = solve(hidden, [0.8], beta, S, 0.3), solve(known("linear"), [0.8], beta, S, 0.3)
+        assert pytest.approx(exact.R, abs=1e-10) == ours.R and abs(ours.Q - exact.Q) < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["linear", "--alpha", "0"], "alpha must be a positive number"),
+        (["linear", "--alpha", "0.5", "--ridge", "-0.1"], "leaves the energy without a minimum"),
+        (["linear", "--alpha", "4", "--ridge", "-1.1"], "lowest eigenvalue of the inputs' correlations is 1"),
+        (["relu", "--alpha", "4", "--ridge", "-0.1"], "without a minimum"),
+        (["linear", "--alpha", "1"], "diverge at alpha = 1"),
+        (["linear", "--alpha", "0.5", "--beta", "3"], "cannot be normalized"),
+        (["linear", "--alpha", "1", "--beta", "0"], "beta must be"),
+        (["linear", "--alpha", "1", "--noise", "-1"], "noise variance"),
+        (["linear", "--alpha", "1", "--ridge", "nan"], "--ridge must be a number"),
+        (["linear", "--alpha", "1:2"], "start:stop:count"),
+        (["lineer", "--alpha", "1"], "unknown energy 'lineer'"),
+        (["sign", "--alpha", "1", "--ridge", "1"], "fixed norm"),
+    ],
+)
+def test_bad_input(capsys: pytest.CaptureFixture[str], options: list[str], words: str) -> None:
+    assert main(["replica", *options]) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err and captured.out == ""
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: object) -> None:
+    assert (
+        main(
+            [
+                "replica",
+                "linear",
+                "--alpha",
+                "0.5:2:2",
+                "--noise",
+                "0.25",
+                "--ridge",
+                "0.25",
+                "--format",
+                "json",
+            ]
+        )
+        == 0
+    )
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [r["alpha"] for r in rows] == [0.5, 2.0]
+    assert set(rows[0]) >= {
+        "free_energy",
+        "q",
+        "Q",
+        "R",
+        "generalization_error",
+        "stability",
+        "residual",
+        "stable",
+    }
+    assert main(["replica", "relu", "--alpha", "2", "--noise", "0.25"]) == 0
+    captured = capsys.readouterr()
+    assert "replica symmetry is unstable for alpha = 2" in captured.err and "minimum" in captured.out
+    mine = tmp_path / "mine.py"  # type: ignore[operator]
+    mine.write_text("from sympy import *\nx, y, noise = symbols('x y noise')\nloss = (y + noise - x)**2/2\n")
+    assert main(["replica", f"{mine}:loss", "--alpha", "2", "--noise", "0.25", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"][0]["R"] == pytest.approx(1.0)
+
+
+def test_a_negative_ridge_where_the_matrix_is_regular() -> None:
+    (found,) = solve(known("linear"), [4.0], np.inf, S, -0.5)
+    g, slope = stieltjes(4.0, -0.5)
+    assert found.generalization_error == pytest.approx(S * (g - 0.5 * slope) - 0.25 * slope, abs=1e-10)
+
+
+def test_input_errors_name_the_value() -> None:
+    with pytest.raises(InputError, match="alpha must be a positive number, not -1"):
+        solve(known("linear"), [-1.0])
