@@ -53,6 +53,21 @@ def _vary(parser: _Parser, example: str) -> None:
     )  # fmt: skip
 
 
+def _wide_network(parser: _Parser) -> None:
+    """A deep network whose layers are alike."""
+    parser.add_argument("--depth", type=int, default=3, metavar="L", help="layers, the linear readout included")
+    parser.add_argument(
+        "--activation", default="relu", metavar="NAME",
+        help="relu, leaky-relu (with --slope), identity, erf (erf(x/sqrt 2)), tanh, gelu, or FILE.py:NAME",
+    )  # fmt: skip
+    parser.add_argument("--slope", type=float, help="of leaky-relu, for negative arguments")
+    parser.add_argument("--weight-variance", type=float, default=2.0, metavar="V", help="sigma_w^2, default 2")
+    parser.add_argument("--bias-variance", type=float, default=0.0, metavar="V", help="sigma_b^2, default 0")
+    parser.add_argument(
+        "--widths", metavar="A,A,...", help="alpha_0 to alpha_(L-1), each layer's width over M; default 1,1,...,1"
+    )
+
+
 def _backend(parser: _Parser) -> None:
     parser.add_argument("--backend", choices=("auto", "numpy", "cupy", "c", "cuda"), default="auto")
 
@@ -204,6 +219,29 @@ def _parser() -> _Parser:
     _run_file(generate)
     generate.add_argument("--target", choices=("numpy", "cupy", "c", "cuda"), required=True)
     generate.add_argument("--out", metavar="FILE", required=True, help="the file to write")
+
+    kappa = _command(
+        commands, "kappa", "numerics.wide.commands:kappa_command",
+        "order parameters, kappa_1 and kappa_2 of a wide random network",
+    )  # fmt: skip
+    _wide_network(kappa)
+    _vary(kappa, "weight-variance=0.5:4:200; or bias-variance, slope, depth=2:10")
+    kappa.add_argument(
+        "--digits", type=_whole(1), default=15, help="digits; more than 15 are computed by mpmath; default 15"
+    )
+    kappa.add_argument("--format", choices=("text", "json"), default="text")
+
+    fim = _command(
+        commands, "fim", "validate.fim:fim", "eigenvalues of the Fisher information of a wide random network"
+    )
+    _wide_network(fim)
+    fim.add_argument(
+        "--normalization", choices=("none", "mean", "batch-last", "batch-middle", "layer"), default="none"
+    )
+    fim.add_argument("--outputs", type=_whole(1), default=1, metavar="C")
+    fim.add_argument("--width", type=_whole(1), default=1000, metavar="M")
+    fim.add_argument("--samples", type=_whole(1), default=1000, metavar="T")
+    fim.add_argument("--format", choices=("text", "json"), default="text")
 
     validate = _command(
         commands, "validate", "validate.validation:validate", "run experiments and write the report",

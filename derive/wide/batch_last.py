@@ -48,7 +48,7 @@ def batch_last() -> Statistics:
     block = gram_blocks().centered().without(1)
     multiplicity = block.eigenspaces[1].multiplicity
     trace, square = Q_1 * block.rest * multiplicity, Q_2 * block.rest**2 * multiplicity
-    u, s, t = Symbol("u"), Symbol("s", integer=True), Symbol("t", integer=True)
+    u, t = Symbol("u"), Symbol("t", integer=True)
     f = Function("f")
     rule = Step(
         "through the statistics", Derivative(f(t), u, evaluate=False), None,

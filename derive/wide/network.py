@@ -12,9 +12,10 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from math import isfinite
 from typing import Any
 
-from sympy import Expr, sympify
+from sympy import Expr, Rational, nan, sympify
 
 from derive.activation import Activation, activation
 from derive.errors import DerivationError
@@ -137,11 +138,11 @@ def network(
 
 def _exact(value: Any) -> Expr:
     """A number as an exact one: 0.64 is 16/25, as it is written."""
-    number = sympify(str(value)) if isinstance(value, float) else sympify(value)
-    if number.is_Float:
-        from sympy import Rational
-
-        number = Rational(str(number))
+    if isinstance(value, float):
+        number = Rational(str(value)) if isfinite(value) else nan
+    else:
+        number = sympify(value)
+        number = Rational(str(number)) if number.is_Float else number
     if number.is_number and not (number.is_real and number.is_finite):
         raise DerivationError(f"variances and widths are finite real numbers, not {value}")
     return number

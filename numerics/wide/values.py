@@ -32,11 +32,87 @@ def at_precision(digits: int = DOUBLE) -> Evaluate:
         point = {q: variance, c: covariance}
         if given.closed:
             return evaluate(given.expression, point, digits)
+        factors = _factors(given)
+        if factors is not None and covariance >= 0:
+            return shared_average(
+                factors, variance, covariance if len(given.fields) > 1 else variance, digits
+            )
         inert = {a: Symbol(f"average_{k}") for k, a in enumerate(given.expression.atoms(GaussianAverage))}
         parts = {name: _integral(a, point, digits) for a, name in inert.items()}
         return evaluate(given.expression.xreplace(inert), point | parts, digits)
 
     return value
+
+
+def _factors(given: Average) -> Expr | None:
+    """f with <f(u) f(v)> or <f(u)^2>, if that is the average and f is analytic, in the first field."""
+    u = given.fields[0]
+    if _kinked(given.argument) or given.argument.free_symbols - set(given.fields):
+        return None
+    if len(given.fields) == 1:
+        return given.argument
+    first, second = given.argument.as_independent(given.fields[1], as_Add=False)
+    return first if second.xreplace({given.fields[1]: u}) == first else None
+
+
+def shared_average(f: Expr, variance: Any, covariance: Any, digits: int = DOUBLE) -> Any:
+    """<f(u) f(v)> = E_z[(E_xi f(sqrt(c) z + sqrt(q - c) xi))^2], and E_z f(sqrt(q) z) where c = q.
+
+    Trapezoidal rules, whose steps shrink by sqrt 2 until the value settles: the error falls faster than any
+    power of the step for analytic f.
+
+    Raises InputError where it does not settle or f outgrows the Gaussian weight.
+    """
+    precise = digits > DOUBLE
+    with mpmath.workdps(digits + 10 if precise else DOUBLE):
+        (field,) = f.free_symbols or {Symbol("u")}
+        function = lambdify([field], f, "mpmath" if precise else ["scipy", "numpy"])
+        common, own = mpmath.sqrt(covariance), mpmath.sqrt(max(variance - covariance, 0))
+        radius = mpmath.sqrt(2 * mpmath.log(10) * (digits + 5)) + 1
+        step, before, tolerance = (
+            mpmath.mpf("0.6"),
+            None,
+            mpmath.mpf(10) ** (-digits + (1 if not precise else 0)),
+        )
+        while step > mpmath.mpf("0.02"):
+            total = (_sum_precise if precise else _sum_double)(function, common, own, radius, step)
+            if not mpmath.isfinite(total):
+                break
+            if before is not None and abs(total - before) <= tolerance * max(abs(total), tolerance):
+                edge = common * radius if own == 0 else 0
+                ends = (edge, -edge) if precise else (float(edge), -float(edge))
+                left = max(abs(mpmath.mpf(function(x))) for x in ends) * mpmath.exp(-radius * radius / 2)
+                if left <= mpmath.mpf(10) ** (2 - digits) * max(abs(total), 1):
+                    return mpmath.mpf(total)
+                break
+            before, step = total, step / mpmath.sqrt(2)
+    raise InputError(
+        f"the quadrature of <{f}> does not converge at variance {mpmath.nstr(variance, 6)}: the activation must be "
+        "square-integrable under the Gaussian weight, and analytic (or kinked at 0 only, written with Abs, "
+        "Heaviside or sign)"
+    )
+
+
+def _sum_double(function: Any, common: Any, own: Any, radius: Any, step: Any) -> Any:
+    half = int(radius / step) + 1
+    z = float(step) * (np.arange(-half, half) + 0.382)
+    weight = float(step) / np.sqrt(2 * np.pi) * np.exp(-z * z / 2)
+    with np.errstate(all="ignore"):
+        if own == 0:
+            return mpmath.mpf(float(weight @ np.broadcast_to(function(float(common) * z), z.shape)))
+        u = float(common) * z[:, None] + float(own) * z
+        inner = np.broadcast_to(function(u), u.shape) @ weight
+        return mpmath.mpf(float(weight @ inner**2))
+
+
+def _sum_precise(function: Any, common: Any, own: Any, radius: Any, step: Any) -> Any:
+    half = int(radius / step) + 1
+    z = [step * (k + mpmath.mpf("0.382")) for k in range(-half, half)]
+    weight = [step / mpmath.sqrt(2 * mpmath.pi) * mpmath.exp(-x * x / 2) for x in z]
+    if own == 0:
+        return mpmath.fdot(weight, [function(common * x) for x in z])
+    rows = (mpmath.fdot(weight, [function(common * x + own * y) for y in z]) for x in z)
+    return mpmath.fsum(w * row**2 for w, row in zip(weight, rows, strict=True))
 
 
 def _integral(average: GaussianAverage, point: dict[Symbol, Any], digits: int) -> Any:

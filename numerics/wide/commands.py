@@ -1,0 +1,150 @@
+"""The commands ``kappa`` and the theory of ``fim``."""
+
+from __future__ import annotations
+
+import json
+import math
+from argparse import Namespace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import mpmath
+from sympy import Expr, Rational
+
+from derive.activation import Activation, activation, u
+from derive.wide import Network, network
+from numerics.runtime import userfile
+from numerics.runtime.errors import InputError, unknown_name
+from numerics.wide.predict import Prediction, order_parameters, predict
+from numerics.wide.values import DOUBLE
+
+ACTIVATIONS = ("relu", "leaky-relu", "identity", "erf", "tanh", "gelu")
+VARIED = ("weight-variance", "bias-variance", "slope", "depth")
+NAMES = {
+    "q_hat_t": "hat_t", "q_hat_st": "hat_st", "q_t": "q_t", "q_st": "q_st",
+    "q_tilde_t": "tilde_t", "q_tilde_st": "tilde_st",
+}  # fmt: skip
+"""Order parameters under the names of JSON and of ``Signals``."""
+
+
+def kappa_command(arguments: Namespace) -> int:
+    """``orderparams kappa``: order parameters by layer, kappa_1 and kappa_2."""
+    if arguments.digits < 1:
+        raise InputError(f"--digits must be at least 1, not {arguments.digits}")
+    rows = []
+    for changes, model in networks(arguments):
+        found, one, two = order_parameters(model, arguments.digits)
+        columns = {name: getattr(found, own) for name, own in NAMES.items()}
+        rows.append((changes, {"kappa_1": one, "kappa_2": two, **columns}))
+    if arguments.format == "json":
+        plain = [changes | {k: _plain(v, arguments.digits) for k, v in row.items()} for changes, row in rows]
+        print(json.dumps(plain if arguments.vary else plain[0]))
+        return 0
+    for changes, row in rows:
+        varied = [f"{key} {value:g}" for key, value in changes.items()]
+        kappas = [f"{key} {mpmath.nstr(row[key], arguments.digits)}" for key in ("kappa_1", "kappa_2")]
+        print("  ".join(varied + kappas))
+        if not arguments.vary:
+            for name in NAMES:
+                first = 0 if name.startswith("q_hat") else 1
+                numbers = (mpmath.nstr(x, arguments.digits) for x in row[name])
+                print(f"  {name:10} from layer {first}: {'  '.join(numbers)}")
+    return 0
+
+
+def fim_theory(arguments: Namespace) -> dict[str, Any]:
+    """The columns of ``orderparams fim`` that the theory gives."""
+    ((_, model),) = networks(arguments)
+    found = predict(model, arguments.width, arguments.samples, corrections=True)
+    return theory_columns(found)
+
+
+def theory_columns(found: Prediction) -> dict[str, Any]:
+    """A prediction as plain numbers by name; what does not exist is None."""
+    names = (
+        "kappa_1",
+        "kappa_2",
+        "alpha",
+        "parameters",
+        "m_lambda",
+        "lambda_max",
+        "lower",
+        "upper",
+        "learning_rate",
+    )
+    columns = {name: getattr(found, name) for name in names}
+    return {name: None if isinstance(x, float) and math.isnan(x) else x for name, x in columns.items()}
+
+
+def networks(arguments: Namespace) -> list[tuple[dict[str, float], Network]]:
+    """The networks that a command line asks for, with what varies from one to the next."""
+    ranges = dict(_vary(text) for text in getattr(arguments, "vary", None) or ())
+    found = []
+    for values in product(*ranges.values()):
+        changes = dict(zip(ranges, values, strict=True))
+        given = {key: getattr(arguments, key.replace("-", "_")) for key in VARIED} | changes
+        widths = None if arguments.widths is None else _widths(arguments.widths)
+        found.append((changes, network(
+            given["depth"], named_activation(arguments.activation, given["slope"]), given["weight-variance"],
+            given["bias-variance"], widths, getattr(arguments, "outputs", 1),
+            getattr(arguments, "normalization", "none"),
+        )))  # fmt: skip
+    return found
+
+
+def named_activation(name: str, slope: float | None = None) -> Activation:
+    """An activation by name, or from FILE.py:NAME: a sympy expression in one variable, or an Activation.
+
+    Raises InputError for a name that is not known, a missing or unused slope, and what is no activation.
+    """
+    if (slope is None) == (name == "leaky-relu"):
+        raise InputError("--slope and the activation leaky-relu belong together: give both or neither")
+    if name == "leaky-relu":
+        return activation(f"leaky-relu({Rational(str(slope))})")
+    if not userfile.is_reference(name):
+        if name not in ACTIVATIONS:
+            raise unknown_name("activation", name, ACTIVATIONS)
+        return activation(name)
+    given = userfile.load_reference(name, Path.cwd())
+    if isinstance(given, Activation):
+        return given
+    variables = sorted(given.free_symbols, key=str) if isinstance(given, Expr) else []
+    if len(variables) != 1:
+        raise InputError(f"{name} must be a sympy expression in one variable, or an Activation")
+    return Activation(name, given.xreplace({variables[0]: u}))
+
+
+def _vary(text: str) -> tuple[str, list[float]]:
+    key, _, values = text.partition("=")
+    if key not in VARIED:
+        raise unknown_name("parameter to vary", key, VARIED)
+    parts = values.split(":")
+    try:
+        if key == "depth" and len(parts) == 2:
+            found: list[float] = list(range(int(parts[0]), int(parts[1]) + 1))
+        elif key != "depth" and len(parts) == 3:
+            start, stop, count = float(parts[0]), float(parts[1]), int(parts[2])
+            gap = (stop - start) / max(1, count - 1)
+            found = [start + gap * k for k in range(count)]
+        else:
+            raise ValueError
+    except ValueError:
+        found = []
+    if not found or not all(map(math.isfinite, found)):
+        raise InputError(f"--vary {text!r}: write depth=a:b (ends included) or KEY=start:stop:count (reals)")
+    return key, found
+
+
+def _widths(text: str) -> list[Rational]:
+    try:
+        return [Rational(word) for word in text.split(",")]
+    except (TypeError, ValueError):
+        raise InputError(f"--widths {text!r}: write alpha_0 to alpha_(L-1) as numbers, 1,1,1") from None
+
+
+def _plain(value: Any, digits: int) -> Any:
+    """Numbers of up to 15 digits as numbers, longer ones as text that keeps them."""
+    if isinstance(value, tuple):
+        return [_plain(x, digits) for x in value]
+    return float(value) if digits <= DOUBLE else mpmath.nstr(value, digits, strip_zeros=False)
