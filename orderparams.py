@@ -310,6 +310,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(status or 0)
     except KeyboardInterrupt:
         resumes = arguments.resumes and arguments.out
+        if arguments.command == "simulate":  # before the first checkpoint there is nothing to resume
+            resumes = resumes and os.path.exists(f"{arguments.out}.checkpoint")
         again = "the same command resumes it" if resumes else "nothing was kept"
         print(f"orderparams: interrupted; {again}", file=sys.stderr)
         return INTERRUPTED

@@ -151,7 +151,11 @@ def test_an_interruption_says_what_is_left(
     monkeypatch.setattr(validate.simulate, "simulate", interrupted)
     status, _, error = call(capsys, "simulate", run_file)
     assert status == 130 and "nothing was kept" in one_line(error)
-    status, _, error = call(capsys, "simulate", run_file, "--out", run_file.parent / "a.json")
+    out = run_file.parent / "a.json"
+    status, _, error = call(capsys, "simulate", run_file, "--out", out)
+    assert status == 130 and "nothing was kept" in one_line(error)
+    Path(f"{out}.checkpoint").write_bytes(b"")
+    status, _, error = call(capsys, "simulate", run_file, "--out", out)
     assert status == 130 and "the same command resumes it" in one_line(error)
 
 

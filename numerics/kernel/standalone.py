@@ -13,7 +13,8 @@ from numerics.kernel.flow import OBSERVABLES, RATES, flow_outputs, flow_program
 from numerics.kernel.ir import Target
 from numerics.kernel.program import Program
 from numerics.kernel.special import arrays as special
-from numerics.runtime.errors import InputError, unknown_name
+from numerics.runtime.errors import unknown_name
+from numerics.special import legendre, orthant
 
 if TYPE_CHECKING:
     from derive.online import Flow
@@ -30,7 +31,7 @@ def generate(flow: Flow, target: str) -> str:
       return 0, or 1 where memory is short;
     - cuda: kernels ``rates_threads`` and ``observables_threads``, one thread a parameter set.
 
-    Raises InputError for an unknown target, and where a target lacks a function that the flow calls.
+    Raises InputError for an unknown target.
     """
     if target not in TARGETS:
         raise unknown_name("target", target, TARGETS)
@@ -40,8 +41,6 @@ def generate(flow: Flow, target: str) -> str:
         return f"/*\n{header}\n*/\n\n{_c(program)}"
     if target == "cuda":
         return f"/*\n{header}\n\n{_cuda_usage(program)}\n*/\n\n{emit_cuda.emit(program).text}"
-    if program.uses("four_signs"):
-        raise InputError(f"the {target} target has no four-sign orthant function; generate for c or cuda")
     return "\n".join(f"# {line}".rstrip() for line in header.splitlines()) + f"\n\n{_arrays(program, target)}"
 
 
@@ -145,9 +144,8 @@ def _c_domain(number: int, sizes: tuple[str, ...], symmetric: bool) -> list[str]
 def _arrays(program: Program, module: str) -> str:
     """The functions of the numpy emitter with plain gathers, for one parameter set."""
     source = inspect.getsource(special).split("from typing import Any\n", 1)[1]
-    source = source[: source.index("def four_signs(")] + source[source.index("def _scipy_special(") :]
     # Without scipy the error function is the standard library's, element by element.
-    source = source[: source.index("def _scipy_special(")]
+    source = source[: source.index("def four_signs(")]
     source = source.replace("_scipy_special(xp).erfc(x)", "_elementwise(math.erfc, xp, x)")
     source = source.replace("_scipy_special(xp).erf(x)", "_elementwise(math.erf, xp, x)")
     imports = ["import math", "import sys", "from typing import Any", "", "import numpy as np"]
@@ -158,6 +156,8 @@ def _arrays(program: Program, module: str) -> str:
         "    return xp.asarray(np.vectorize(function)(x.get() if hasattr(x, 'get') else x))"
     )
     parts = ["\n".join(imports), f"xp = {'np' if module == 'numpy' else 'cupy'}", source.strip(), fallback]
+    if program.uses("four_signs"):
+        parts.append(_orthant())
     functions = [emit_numpy.emit(t) for t in program.targets]
     for name, values in program.constants.items():
         parts.append(f"{name} = xp.asarray({[float(x) for x in values]!r})")
@@ -165,6 +165,18 @@ def _arrays(program: Program, module: str) -> str:
     parts += [_array_target(f) for f in functions]
     parts += [_array_group(program, group) for group in (RATES, OBSERVABLES)]
     return "\n\n\n".join(parts) + "\n"
+
+
+def _orthant() -> str:
+    """The average of four signs and what it needs, on numpy's side of the array module."""
+    nodes = inspect.getsource(legendre).split("import numpy as np\n", 1)[1]
+    rules = inspect.getsource(orthant).split("import gauss_legendre\n", 1)[1].replace("ArrayLike", "Any")
+    rules = rules[: rules.index("def _four_signs_c(")].replace("def four_signs(", "def _four_signs(")
+    imports = "from functools import cache\nfrom itertools import combinations"
+    wrapper = inspect.getsource(special.four_signs)
+    own_import = "    from numerics.special.orthant import four_signs as evaluate\n\n"
+    wrapper = wrapper.replace(own_import, "    evaluate = _four_signs\n")
+    return "\n\n\n".join([imports, nodes.strip(), rules.strip(), wrapper.strip()])
 
 
 def _array_target(function: emit_numpy.ArrayFunction) -> str:

@@ -27,7 +27,7 @@ from validate.simulate.streams import SEGMENT
 METHODS: dict[str, type[Learner]] = {"direct": Direct, "chain": Chain}
 COMPILED: dict[str, type[Learner]] = {"direct": CompiledDirect, "chain": CompiledChain}
 
-CHECKPOINT_SECONDS = 30.0
+CHECKPOINT_SECONDS = 5.0
 """A checkpoint is written when this long has passed since the last one."""
 
 
