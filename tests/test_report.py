@@ -143,6 +143,7 @@ def test_it_says_what_was_stated_measured_and_decided(written: dict[str, Path]) 
         "rates.eta",
     ):
         assert expected in text, expected
+    assert not re.search(r"probability [^;]*\d\.<span", text)  # a space after the power
     assert text.count("not tested</span>") == 3  # in the tally, the list of checks and the experiment
 
 

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from numerics.integrate import Solution
 from numerics.runtime.results import Labelled, write_atomically
 from validate.report import figures
+from validate.simulate import Trajectories
+from validate.statistics import estimate
 
 
 def trajectories(results: dict[str, Any], varied: Sequence[str]) -> Figure:
@@ -29,6 +32,31 @@ def trajectories(results: dict[str, Any], varied: Sequence[str]) -> Figure:
     _error_axis(ax)
     if len(points) <= 12:
         ax.legend()
+    return figure
+
+
+def theory_and_simulation(solution: Solution, measured: Trajectories) -> Figure:
+    """The error and the overlaps with the teacher: theory as lines, simulation as bands.
+
+    A band is the mean over replicas and two standard errors about it.  In a notebook the figure shows itself.
+    """
+    figure, (left, right) = figures.panels(columns=2)
+    error = estimate(measured.generalization_error)
+    figures.theory_with_simulation(
+        left, solution.times, solution["generalization_error"], error.value, error.error,
+        simulated_at=measured.time, band=True,
+    )  # fmt: skip
+    _error_axis(left)
+    overlaps = estimate(measured.R)
+    for number, (i, n) in enumerate(np.ndindex(solution["R"].shape[1:])):
+        figures.theory_with_simulation(
+            right, solution.times, solution["R"][:, i, n], overlaps.value[:, i, n], overlaps.error[:, i, n],
+            simulated_at=measured.time, band=True, label=f"$R_{{{i + 1}{n + 1}}}$",
+            colour=figures.COLOURS[number % len(figures.COLOURS)],
+        )  # fmt: skip
+    right.set_xlabel("time (steps / N)")
+    right.set_ylabel("overlaps with the teacher")
+    right.legend(ncols=2)
     return figure
 
 

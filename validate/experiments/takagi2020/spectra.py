@@ -86,7 +86,8 @@ def _hessian_check(at: Point) -> Check:
     deviation = float(np.abs(measured - predicted).max() / np.abs(predicted).max())
     return Check(
         name=f"takagi2020.spectra: Hessian, {_where(at)}",
-        statement="the second derivatives of the simulator's generalization error are the derived Hessian",
+        statement="the second derivatives of the simulator's generalization error are the derived Hessian "
+        f"({_where(at)})",
         predicted=[float(x) for x in at.eigenvalues],
         measured=[float(x) for x in np.linalg.eigvalsh((measured + measured.T) / 2)],
         criterion=f"largest deviation below {HESSIAN_TOLERANCE:g} of the largest entry",
@@ -144,7 +145,7 @@ def _growth_check(at: Point) -> Check:
     measured = float(np.log(tilt[-1] / tilt[0]) / times[-1])
     return Check(
         name=f"takagi2020.spectra: Jacobian, {_where(at)}",
-        statement="a tilt towards specialization grows at the positive eigenvalue of the Jacobian",
+        statement=f"a tilt towards specialization grows at the positive eigenvalue of the Jacobian ({_where(at)})",
         predicted=at.rate,
         measured=measured,
         criterion=f"relative deviation below {GROWTH_TOLERANCE:g}",

@@ -25,7 +25,7 @@ def eigenvalue_figure(values: Sequence[float], rows: Rows, along: str) -> Pictur
         if along == "tau":
             ax.set_xscale("log")
         ax.set(title=choice, xlabel=_label(along), ylabel="eigenvalue of the Hessian")
-        ax.legend()
+        ax.legend(ncols=2)
     number, other = ("1", "tau = 1") if along == "K" else ("2", "K = 2")
     return Picture(
         figure,
@@ -46,6 +46,10 @@ def rate_figure(
             axes[1, column].plot(values, [p.rate for p in rows[choice]], dashes, label=choice)
         for ax in axes[:, column]:
             ax.set(xscale="log", yscale="log")
+            if along == "K":
+                ax.set_xticks([k for k in (2, 5, 10, 20, 50, 100) if values[0] <= k <= values[-1]])
+                ax.xaxis.set_major_formatter("{x:g}")
+                ax.xaxis.set_minor_formatter("")
         axes[1, column].set_xlabel(_label(along))
     axes[0, 0].set_ylabel("|lowest eigenvalue|")
     axes[1, 0].set_ylabel("rate of escape")
