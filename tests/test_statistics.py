@@ -11,6 +11,7 @@ from validate.statistics import (
     extrapolate,
     holm,
     kolmogorov_smirnov,
+    longer,
     p_value,
     power,
     single_level,
@@ -145,3 +146,20 @@ def test_too_little_data_is_refused():
         extrapolate(np.array([10, 10]), np.zeros(2), np.ones(2))
     with pytest.raises(InputError, match="5 replicas"):
         curve_consistency(np.random.default_rng(0).standard_normal((3, 4)), np.zeros(4))
+
+
+def test_longer_waits_are_told_with_censoring() -> None:
+    """Exponential waits, watched for a time: the share against its closed form, the level under equality."""
+    generator = np.random.default_rng(5)
+
+    def watched(mean: float, count: int, horizon: float) -> np.ndarray:
+        waits = generator.exponential(mean, count)
+        return np.where(waits < horizon, waits, np.nan)
+
+    share, p = longer(watched(1.0, 4000, 2.0), watched(3.0, 4000, 2.0))
+    # P(first < second) = 3/4, for the pairs that both outlast the horizon too: those count half instead.
+    both = np.exp(-2.0 - 2.0 / 3.0)
+    assert share == pytest.approx(0.75 - 0.25 * both, abs=0.02) and p < 1e-6
+    rejected = [longer(watched(1.0, 30, 1.0), watched(1.0, 30, 1.0))[1] < 0.05 for _ in range(400)]
+    assert 0.02 < np.mean(rejected) < 0.09
+    assert longer(np.full(9, np.nan), np.full(9, np.nan)) == (0.5, 1.0)

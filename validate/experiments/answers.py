@@ -22,22 +22,30 @@ MEANINGS = (
 
 @dataclass(frozen=True)
 class Evidence:
-    """What there is on one paper: its ledger entries and the findings on its claims, by name."""
+    """What there is on one paper: its ledger entries, the findings on its claims, what its experiments say."""
 
     paper: str
     entries: dict[str, LedgerEntry]
     findings: dict[str, Finding]
+    said: dict[str, str]
 
     @classmethod
     def on(
         cls, paper: str, entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult]
     ) -> Evidence:
         """Gather what belongs to ``paper``."""
+        results = tuple(results)
         return cls(
             paper,
             {entry.name: entry for entry in entries if entry.paper == paper},
             {finding.claim: finding for result in results for finding in result.findings},
+            {result.name: result.answer for result in results},
         )
+
+    def answered(self, *experiments: str) -> str:
+        """What these experiments answered, as far as they ran."""
+        names = [f"{self.paper}.{experiment}" for experiment in experiments]
+        return " ".join(self.said[name] for name in names if name in self.said)
 
     def printed_equations(self) -> str:
         """Counts and names of the numbered equations by verdict."""

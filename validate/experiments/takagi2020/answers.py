@@ -17,10 +17,15 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
         "Does the dropped radial term matter?": evidence.about(
             ("claim-radial-negligible",), "takagi2020.trajectories"
         ),
-        "What sets the escape from the plateau, with and without batch normalization?": evidence.about(
-            ("claim-escape-slower", "claim-q-inverse-g2", "claim-infinitesimal-rate"),
-            "takagi2020.escape, takagi2020.weight_norm, takagi2020.learning_rate",
-        ),
+        "What sets the escape from the plateau, with and without batch normalization?": " ".join(
+            (
+                evidence.answered("escape", "weight_norm", "spectra"),
+                evidence.about(
+                    ("claim-escape-slower", "claim-q-inverse-g2", "claim-infinitesimal-rate"),
+                    "takagi2020.escape, takagi2020.weight_norm, takagi2020.learning_rate",
+                ),
+            )
+        ).strip(),
         "Where does the paper's Hessian argument stand?": evidence.about(
             ("claim-hessian-sets-escape", "claim-critical-point", "claim-negative-eigenvalue-k",
              "claim-negative-eigenvalue-tau", "claim-flat-direction", "claim-flat-direction-tau"),
