@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from sympy import (
+    Derivative,
     DiracDelta,
     Expr,
     ImmutableMatrix,
@@ -36,10 +37,11 @@ from sympy import (
 )
 
 from derive.activation import Activation, activation
+from derive.equation import Equation
 from derive.errors import DerivationError
 from derive.gaussian import average
 from derive.model import Model, student_sum, teacher_sum, teacher_unit, unit
-from derive.online import derive_flow
+from derive.online import MEANING, derive_flow, time
 from derive.sites import Q_, R_, SiteFlow, g_, reduce_flow
 from derive.symbols import K, Q, batch, eta, eta_g, g, gain_decay, label_noise, noise, tau, x, y
 
@@ -74,6 +76,16 @@ class Perceptron:
     def rates(self) -> Mapping[Symbol, Expr]:
         """d(gamma, R, L)/dt per unit of time steps / N, by the chain rule from the engine's dQ, dR, dg."""
         return polar_rates(self.site)
+
+    @property
+    def equations(self) -> tuple[Equation, ...]:
+        """The flow as equations for print."""
+        meaning = {"gamma": "the gain", "R": "J.B / (|J| |B|)", "L": "|J|", "zeta": "the decay of the gain"}
+        source = "derived from the sample loss, by a change of variables"
+        return tuple(
+            Equation(f"perceptron.{s}", Derivative(s, time), rate, meaning={**MEANING, **meaning}, source=source)
+            for s, rate in self.rates.items()
+        )
 
     @cached_property
     def drift(self) -> Mapping[Symbol, Expr]:

@@ -1,0 +1,56 @@
+"""The experiments of luo2019 at sizes of a test: they pass, and a wrong theory makes them fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sympy import asin
+
+from derive.perceptron import angle, gamma, perceptron
+from numerics.perceptron import solve_perceptron
+from numerics.runtime.errors import InputError
+from validate.experiments import Context
+from validate.experiments.luo2019 import dynamics
+from validate.report.model import ExperimentResult
+
+
+def outcomes(result: ExperimentResult) -> list[bool | None]:
+    return [check.passed for check in result.checks]
+
+
+DYNAMICS = dynamics.Settings(
+    replicas=(600, 300, 150), sizes=(40, 80, 160), cases=dynamics.CASES[1:2], times=(1.0, 2.0), seed=9
+)
+
+
+def test_dynamics_pass_and_reject_wrong_theories(tmp_path: Path) -> None:
+    result = dynamics.run(DYNAMICS, Context(tmp_path, workers=1))
+    assert outcomes(result) == [True, True]
+    wrong = result.checks[0].details["z of wrong theories"]
+    assert min(wrong.values()) > 6
+    assert min(result.checks[0].power.values()) > 0.9
+
+
+def test_a_wrong_theory_makes_dynamics_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gain's rate with half its arcsine."""
+    right = dynamics._solve
+
+    def wrong(case: dynamics.Case, rates: object, times: object) -> object:
+        if rates == "relu":
+            p = perceptron("relu")
+            rates = {**p.rates, gamma: p.rates[gamma].subs(asin(angle), asin(angle) / 2)}
+        return right(case, rates, times)
+
+    monkeypatch.setattr(dynamics, "_solve", wrong)
+    assert outcomes(dynamics.run(DYNAMICS, Context(tmp_path, workers=1)))[0] is False
+
+
+def test_a_spread_that_does_not_shrink_fails() -> None:
+    assert dynamics._spread([(-0.5, -0.48, -0.52)]).passed is True
+    assert dynamics._spread([(-0.3, -0.5, -0.5)]).passed is False
+
+
+def test_flow_refuses_an_impossible_angle() -> None:
+    with pytest.raises(InputError, match="in \\[-1, 1\\]"):
+        solve_perceptron("relu", (1.0, 1.5, 1.0), [1.0], 0.5)

@@ -1,0 +1,20 @@
+"""What the report on luo2019 is for, answered in words that the results decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from derive.equation import LedgerEntry
+from validate.experiments.answers import Evidence
+from validate.report.model import ExperimentResult
+
+
+def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult]) -> dict[str, str]:
+    """The questions and what ledger and experiments say to them."""
+    evidence = Evidence.on("luo2019", entries, results)
+    return {
+        "Which printed equations are right?": evidence.printed_equations(),
+        "Does gamma decay let a perceptron learn with larger rates?": evidence.about(
+            ("claim-maximal-rate", "claim-effective-rate", "proposition1", "proposition3"), "luo2019.stability"
+        ),
+    }
