@@ -19,7 +19,7 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
         ),
         "What sets the escape from the plateau, with and without batch normalization?": " ".join(
             (
-                evidence.answered("escape", "weight_norm", "spectra"),
+                evidence.answered("weight_norm", "spectra"),
                 evidence.about(
                     ("claim-escape-slower", "claim-q-inverse-g2", "claim-infinitesimal-rate"),
                     "takagi2020.escape, takagi2020.weight_norm, takagi2020.learning_rate",
