@@ -144,6 +144,30 @@ class Perceptron:
         )
 
 
+@dataclass(frozen=True)
+class LongTime:
+    """What becomes of a gain that decays at late times, in gamma (the gain at rest) and per unit of time:
+    L^4 / t, and (1 - R) sqrt(t).  Zero where the gain at rest is that of the teacher."""
+
+    norm4: Expr
+    misalignment: Expr
+
+
+def long_time(p: Perceptron) -> LongTime:
+    """The late flow where gamma_0 < 1, one sample a step: delta does not vanish at R = 1, so that
+
+        d L^4 / dt = 4 L^3 dL/dt = 4 c,     d(1 - R)/dt = -r (1 - R) / L^2 + s / L^4.
+
+    L grows for ever, and 1 - R follows its quasi-static value s / (r L^2), since r / L^2 falls as t^(-1/2)
+    only.
+    """
+    online = {batch: S.One, label_noise: S.Zero}
+    c = simplify(at_alignment(p.rates[norm].xreplace(online)) * norm**3)
+    s = simplify(-at_alignment(p.rates[angle].xreplace(online)) * norm**4)
+    r = simplify(-slope(p.drift[angle], angle) * norm**2)
+    return LongTime(4 * c, simplify(s / (r * sqrt(4 * c))))
+
+
 def polar_rates(site: SiteFlow) -> dict[Symbol, Expr]:
     """The rates of a single unit's flow in (gamma, R, L); without a normalization there is no gamma."""
     at = {Q_: norm**2, R_: norm * angle, g_: gamma, K: S.One, tau: S.One, eta_g: eta}

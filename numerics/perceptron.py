@@ -14,7 +14,7 @@ from numerics.runtime.errors import IncompleteResult, InputError
 
 STATE = (gamma, angle, norm)
 SCALARS = (eta, gain_decay, batch, label_noise)
-TOLERANCE = 1e-10
+TOLERANCE = 1e-12
 
 Rates = Mapping[Symbol, Expr]
 

@@ -101,7 +101,6 @@ def test_exit_status(tmp_path, one_experiment, outcome, status):
 def test_names_and_globs():
     assert registry.select([]) == registry.available()
     assert registry.select(["takagi2020"]) == registry.select(["takagi2020.*"])
-    assert registry.select([]) == registry.available()
     assert registry.select(["takagi2020.traj*"]) == ("takagi2020.trajectories",)
     with pytest.raises(InputError, match=r"did you mean 'takagi2020.trajectories'"):
         registry.select(["takagi2020.trajectory"])

@@ -11,7 +11,7 @@ from derive.perceptron import angle, gamma, perceptron
 from numerics.perceptron import solve_perceptron
 from numerics.runtime.errors import InputError
 from validate.experiments import Context
-from validate.experiments.luo2019 import dynamics
+from validate.experiments.luo2019 import dynamics, stability
 from validate.report.model import ExperimentResult
 
 
@@ -49,6 +49,23 @@ def test_a_wrong_theory_makes_dynamics_fail(tmp_path: Path, monkeypatch: pytest.
 def test_a_spread_that_does_not_shrink_fails() -> None:
     assert dynamics._spread([(-0.5, -0.48, -0.52)]).passed is True
     assert dynamics._spread([(-0.3, -0.5, -0.5)]).passed is False
+
+
+STABILITY = stability.Settings(
+    replicas=(200, 100, 50), sizes=(50, 100, 200), late_replicas=(16, 8, 8), late_sizes=(40, 60, 80),
+    late_rates=(1.0, 3.0), late=(2.0, 10.0), batch=4, seed=3,
+)  # fmt: skip
+
+
+def test_stability(tmp_path: Path) -> None:
+    """The boundary of the derived flow, not that of the printed (15), and no divergence under normalization."""
+    result = stability.run(STABILITY, Context(tmp_path, workers=1))
+    assert outcomes(result) == [True, True]
+    assert result.checks[0].details["z of wrong theories"]["printed (15)"] > 6
+    maximal, effective = result.findings
+    assert abs(maximal.evidence["boundary"] - 2) < 0.1
+    assert [share for share, *_ in list(maximal.evidence["methods"].values())[1:]] == [0.0, 0.0, 0.0]
+    assert (maximal.verdict, effective.verdict) == ("conditional", "refuted")
 
 
 def test_flow_refuses_an_impossible_angle() -> None:

@@ -17,9 +17,10 @@ from derive.errors import DerivationError
 from derive.ledger import entries, find
 from derive.model import committee
 from derive.online import derive_flow
-from derive.perceptron import angle, gamma, norm, perceptron, polar_rates
+from derive.perceptron import angle, gamma, long_time, norm, perceptron, polar_rates
 from derive.sites import reduce_flow
 from derive.symbols import batch, eta, gain_decay, label_noise, weight_decay
+from numerics.perceptron import solve_perceptron
 
 NAMES = ("relu", "identity", "erf")
 POINTS = ((0.7, 0.4), (1.3, -0.6), (0.35, 0.93), (1.0, 0.0))
@@ -130,6 +131,17 @@ def test_gain_at_rest(name: str) -> None:
     assert float(perceptron(name).gain.subs(gain_decay, decay)) == pytest.approx(low, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ("relu", "identity"))
+def test_late_times(name: str) -> None:
+    """The integrated flow at t = 10^5, where corrections are of relative order 1/t^(1/2)."""
+    decay, rate, stop = 0.25, 2.0, 1e5
+    late, gain = long_time(perceptron(name)), perceptron(name).gain.subs(gain_decay, decay)
+    ((_, cosine, length),) = solve_perceptron(name, (0.6, 0.2, 1.0), [stop], rate, decay)
+    at = {gamma: gain, eta: rate}
+    assert (1 - cosine) * math.sqrt(stop) == pytest.approx(float(late.misalignment.subs(at)), rel=0.02)
+    assert length**4 / stop == pytest.approx(float(late.norm4.subs(at)), rel=0.02)
+
+
 def test_gain_of_erf_is_refused() -> None:
     with pytest.raises(DerivationError, match="solve it at a number"):
         _ = perceptron("erf").gain
@@ -142,7 +154,7 @@ def test_verdicts() -> None:
         assert found[name] == "confirmed", name
     for name in ("eq15", "proposition2-gamma", "table1-bn-printed-I2"):
         assert found[name] == "misprint", name
-    for name in ("proposition1", "proposition2-R", "proposition3", "table1-bn"):
+    for name in ("proposition1", "proposition2-R", "proposition3", "table1-bn", "claim-maximal-rate"):
         assert found[name] == "conditional", name
     assert found["claim-effective-rate"] == "refuted"
 

@@ -30,7 +30,7 @@ from derive.papers.luo2019.setting import (
     relu,
     zeta,
 )
-from derive.perceptron import at_alignment, perceptron, polar_rates, slope
+from derive.perceptron import at_alignment, long_time, perceptron, polar_rates, slope
 from derive.sites import reduce_flow
 from derive.symbols import batch, label_noise, weight_decay
 
@@ -82,8 +82,8 @@ def proposition1() -> LedgerEntry:
         "gamma_0 from the first order in eta": relu().gain,
         "dL/dt at (gamma_0, 1, L)": growth,
         "gamma_0 for a linear unit": perceptron("identity").gain,
-        "where there is no fixed point": "L^4 grows by 4 L^3 dL/dt per unit of time, the step eta gamma/L^2 "
-        "falls as t^(-1/2), and 1 - R with it",
+        "L^4 / t at late times, gamma the gain at rest": long_time(relu()).norm4,
+        "(1 - R) sqrt(t) at late times": long_time(relu()).misalignment,
     }
     statement = "the ReLU perceptron has the fixed point gamma_0 = 1/(2 zeta + 1), R_0 = 1, L_0 arbitrary"
     if first_order.kind != "confirmed" or still.equal:
@@ -273,8 +273,9 @@ def claim_maximal_rate() -> LedgerEntry:
         "claim-maximal-rate",
         "gamma decay enlarges the maximal learning rate",
         Verdict(
-            "confirmed" if gain > 0 else "refuted",
-            f"the effective rate at which lambda_R vanishes is {maximal_rate()}, against 2 for zeta = 0, and "
+            "conditional" if gain > 0 else "refuted",
+            "holds for the sign of lambda_R only: "
+            f"the effective rate at which it vanishes is {maximal_rate()}, against 2 for zeta = 0, and "
             f"from zeta = {max(solve(denominator, zeta))} on there is none; but it bounds nothing, as R = 1 is "
             "not at rest and L grows until the step is small",
             evidence=values,

@@ -1,4 +1,4 @@
 """Luo, Wang, Shao and Peng (2019), Towards understanding regularization in batch normalization."""
 
-EXPERIMENTS: tuple[str, ...] = ("dynamics",)
+EXPERIMENTS: tuple[str, ...] = ("dynamics", "stability")
 """The modules of this package that are experiments, in the order of the report."""
