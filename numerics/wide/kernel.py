@@ -5,6 +5,9 @@ network of small depth in closed form, which saves the calls.  Read forward, the
 pass: one more layer multiplies every backward signal by the same factor,
 
     S_(L+1) = S_L sigma_w^2 <phi'(u) phi'(v)>_L + alpha_L qhat^L,   kappa = S_L / alpha.
+
+Layer by layer the gap qhat_t - qhat_st is carried instead of qhat_st: near full correlation a kinked activation
+turns an error eps of the correlation into sqrt(eps).
 """
 
 from __future__ import annotations
@@ -14,38 +17,52 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from sympy import Symbol
+from sympy import Expr, Symbol, asin, atan2, expand, pi, sqrt
 
-from derive.activation import Activation
+from derive.activation import Activation, u
 from derive.wide import Layer, network, signals
 from derive.wide.gram import kappas
-from derive.wide.propagation import propagation
-from derive.wide.signals import backward_step, closed, forward_step
+from derive.wide.propagation import c, propagation, q
+from derive.wide.signals import backward_step, forward_step
 from numerics.kernel import Kernel, Output, compile_kernel
 from numerics.runtime.errors import InputError
+from numerics.wide.predict import order_parameters
 
 WEIGHT, BIAS = Symbol("weight_variance", positive=True), Symbol("bias_variance", nonnegative=True)
-HAT_T, HAT_ST = Symbol("hat_t", positive=True), Symbol("hat_st", real=True)
+HAT_T, GAP = Symbol("hat_t", positive=True), Symbol("hat_gap", nonnegative=True)
+AGREEMENT = 1e-13
+"""Relative, of a kernel's quadrature with an adaptive one; of a hundredth of kappa_1 where kappa_2 is less."""
 FUSED = 4
 """The largest depth that is compiled as one expression: compile time grows with every layer."""
 
 
 @cache
 def layer_kernel(phi: Activation, backend: str = "auto") -> Kernel:
-    """q_t, q_st of a layer from the overlaps below, its own overlaps, and the factors of backward signals."""
+    """qhat_t of a layer and its gap qhat_t - qhat_st from those below, and the factors of backward signals."""
     layer, rule = Layer(phi, WEIGHT, BIAS, Symbol("alpha")), propagation(phi)
     forward, backward = forward_step(), backward_step()
-    own = forward(HAT_T, layer), forward(HAT_ST, layer)
-    one = Symbol("one")
+    variance = forward(HAT_T, layer)
+    gap = expand(variance - forward(HAT_T - GAP, layer))
+    power, overlap = (_by_gap(e.expression) for e in (rule.power, rule.overlap))
     given = {
-        "q_t": own[0],
-        "q_st": own[1],
-        "q_hat_t": closed(rule.power, *own),
-        "q_hat_st": closed(rule.overlap, *own),
-        "gain_t": backward(one, layer).xreplace({one: closed(rule.slope_power, *own)}),
-        "gain_st": backward(one, layer).xreplace({one: closed(rule.slope_overlap, *own)}),
+        "q_hat_t": power,
+        "q_hat_gap": expand(power - overlap) if rule.closed else power - overlap,
+        "gain_t": backward(_by_gap(rule.slope_power.expression), layer),
+        "gain_st": backward(_by_gap(rule.slope_overlap.expression), layer),
     }
-    return compile_kernel([Output(name, (), (), e) for name, e in given.items()], backend)
+    at = {q: variance, _gap: gap}
+    return compile_kernel([Output(name, (), (), e.xreplace(at)) for name, e in given.items()], backend)
+
+
+_gap = Symbol("gap", nonnegative=True)
+"""q - c."""
+
+
+def _by_gap(average: Expr) -> Expr:
+    """An average in q and q - c, without cancellation: 1 - cos x = 2 sin^2(x/2) for the angle x of two fields."""
+    sine, rest = sqrt(_gap), sqrt(2 * q - _gap)
+    kinked = average.xreplace({asin(c / q): pi / 2 - 2 * atan2(sine, rest), sqrt(q**2 - c**2): sine * rest})
+    return kinked.xreplace({c: q - _gap})
 
 
 @cache
@@ -88,15 +105,39 @@ def kappa_sweep(
         kernel = network_kernel(phi, tuple(alphas[:most].tolist()), backend)
         found = kernel({"weight_variance": weight.ravel(), "bias_variance": bias.ravel(), **parameters})
         return {name: found[name].reshape(weight.shape) for name in ("kappa_1", "kappa_2")}
-    return _layer_by_layer(
-        layer_kernel(phi, backend),
-        weight.ravel(),
-        bias.ravel(),
-        layers.ravel(),
-        alphas,
-        weight.shape,
-        parameters,
-    )
+    points = weight.ravel(), bias.ravel(), layers.ravel()
+    one, two, widest = _layer_by_layer(layer_kernel(phi, backend), *points, alphas, parameters)
+    if not propagation(phi).closed:
+        numbers = {a: parameters[a.name] for a in phi.expression.free_symbols - {u}}
+        _refine(Activation(phi.name, phi.expression.xreplace(numbers)), *points, alphas, widest, one, two)
+    return {"kappa_1": one.reshape(weight.shape), "kappa_2": two.reshape(weight.shape)}
+
+
+def _refine(
+    phi: Activation,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    layers: np.ndarray,
+    alphas: np.ndarray,
+    widest: np.ndarray,
+    one: np.ndarray,
+    two: np.ndarray,
+) -> None:
+    """Put adaptive quadrature where a kernel's fixed nodes are too few, which is at large variances.
+
+    Points are computed again, the largest variance of a preactivation first, until both agree.
+
+    Raises InputError where adaptive quadrature does not converge either.
+    """
+    for k in np.argsort(-widest):
+        model = network(int(layers[k]), phi, float(weight[k]), float(bias[k]), alphas[: layers[k]].tolist())
+        _, *exact = order_parameters(model)
+        before = one[k], two[k]
+        one[k], two[k] = (float(x) for x in exact)
+        if abs(before[0] - one[k]) <= AGREEMENT * one[k] and abs(before[1] - two[k]) <= AGREEMENT * max(
+            abs(two[k]), 0.01 * one[k]
+        ):
+            break
 
 
 def _layer_by_layer(
@@ -105,15 +146,18 @@ def _layer_by_layer(
     bias: np.ndarray,
     layers: np.ndarray,
     alphas: np.ndarray,
-    shape: tuple[int, ...],
     parameters: dict[str, Any],
-) -> dict[str, np.ndarray]:
-    """The recursion of the sums of (11); a point leaves when its depth is reached."""
+) -> tuple[np.ndarray, ...]:
+    """Both kappas, by the recursion of the sums of (11), and the largest variance of a preactivation.
+
+    A point leaves when its depth is reached.
+    """
     order = np.argsort(-layers, kind="stable")
     layers, weight, bias = layers[order], weight[order], bias[order]
-    hat_t, hat_st = np.ones(len(layers)), np.zeros(len(layers))
+    hat_t, gap = np.ones(len(layers)), np.ones(len(layers))
     sums = np.full(len(layers), alphas[0]), np.zeros(len(layers))
     done = np.empty(len(layers)), np.empty(len(layers))
+    widest = np.zeros(len(layers))
     for l in range(1, int(layers[0]) + 1):
         leaving = layers == l
         alpha = float(alphas[1:l] @ alphas[: l - 1])
@@ -122,17 +166,18 @@ def _layer_by_layer(
         stay = int((~leaving).sum())
         if stay == 0:
             break
-        layers, weight, bias, hat_t, hat_st = (a[:stay] for a in (layers, weight, bias, hat_t, hat_st))
+        layers, weight, bias, hat_t, gap = (a[:stay] for a in (layers, weight, bias, hat_t, gap))
+        widest[:stay] = np.maximum(widest[:stay], weight * hat_t + bias)
         found = kernel(
-            {"weight_variance": weight, "bias_variance": bias, "hat_t": hat_t, "hat_st": hat_st, **parameters}
+            {"weight_variance": weight, "bias_variance": bias, "hat_t": hat_t, "hat_gap": gap, **parameters}
         )
         # A constant output (a gain of the identity) has no axis of points of its own.
         values = {name: np.broadcast_to(value, (stay,)) for name, value in found.items()}
-        hat_t, hat_st = values["q_hat_t"], values["q_hat_st"]
+        hat_t, gap = values["q_hat_t"], np.maximum(values["q_hat_gap"], 0)
         sums = (
             sums[0][:stay] * values["gain_t"] + alphas[l] * hat_t if l < len(alphas) else sums[0][:stay],
-            sums[1][:stay] * values["gain_st"] + alphas[l] * hat_st if l < len(alphas) else sums[1][:stay],
+            sums[1][:stay] * values["gain_st"] + alphas[l] * (hat_t - gap) if l < len(alphas) else sums[1][:stay],
         )
     back = np.empty(len(order), dtype=np.intp)
     back[order] = np.arange(len(order))
-    return {name: out[back].reshape(shape) for name, out in zip(("kappa_1", "kappa_2"), done, strict=True)}
+    return done[0][back], done[1][back], widest[back]

@@ -68,7 +68,7 @@ def order_parameters(network: Network, digits: int = DOUBLE) -> tuple[Signals, A
     if network.normalization == "batch-middle":
         raise InputError("batch normalization in the middle layers mixes samples: it has no kappa_1, kappa_2")
     forward = layerwise.signals if network.normalization == "layer" else signals
-    with mpmath.workdps(digits + 10):
+    with mpmath.workdps(2 * digits + 20):
         found = forward(network, at_precision(digits))
         one, two = (mpmath.mpmathify(k.evalf(digits + 10)) for k in kappas(network, found))
     columns = ([mpmath.mpmathify(x) for x in column] for column in vars(found).values())
