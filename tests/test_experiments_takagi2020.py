@@ -171,7 +171,7 @@ def validate_run(folder, statistics, b):
     path.write_text(RUN.format(statistics=statistics, b=b))
     return Namespace(
         experiments=[str(path)], out=str(folder / "out"), sizes=[40, 80, 160], replicas=64, seed=3, quick=False,
-        backend="numpy",
+        backend="numpy", data=None,
     )  # fmt: skip
 
 

@@ -19,14 +19,15 @@ from validate.experiments import registry
 from validate.experiments.context import Context, Heading
 from validate.experiments.registry import Experiment
 from validate.report import ExperimentResult, Report, write
+from validate.simulate.digits import require
 
 DONE, FAILED, PARTIAL = 0, 1, 3
 
 
 def validate(arguments: Namespace) -> int:
     """Run what was asked for, write the report, print a summary; the exit status says how it ended."""
+    planned = _with_data(_planned(arguments), arguments.data)
     folder = check_folder(arguments.out)
-    planned = _planned(arguments)
     backend, reason = choose_backend(
         arguments.backend, ("numpy", "c", "cupy", "cuda"), prefer=("c", "cupy", "numpy")
     )
@@ -113,6 +114,22 @@ def _planned(arguments: Namespace) -> Mapping[str, Experiment]:
     return {name: registry.load(name) for name in registry.select(arguments.experiments)}
 
 
+def _with_data(planned: Mapping[str, Experiment], data: str | None) -> Mapping[str, Experiment]:
+    """The experiments on the real images asked for, which must be there before anything runs."""
+    uses = [name for name, experiment in planned.items() if hasattr(experiment.full, "data")]
+    if data is not None and not uses:
+        raise InputError("--data goes with experiments on real images, as reyes2020; none of these uses any")
+    changed = dict(planned)
+    for name in uses:
+        if data is not None:
+            own = planned[name]
+            changed[name] = replace(
+                own, full=replace(own.full, data=data), quick=replace(own.quick, data=data)
+            )
+        require(changed[name].full.data)
+    return changed
+
+
 def _title(arguments: Namespace, papers: Sequence[str]) -> str:
     if not papers:
         return f"Theory against simulation: {Path(arguments.experiments[0]).name}"
@@ -127,6 +144,8 @@ def _command(arguments: Namespace) -> str:
         words += ["--replicas", arguments.replicas]
     if arguments.seed is not None:
         words += ["--seed", arguments.seed]
+    if arguments.data is not None:
+        words += ["--data", arguments.data]
     words += ["--quick"] * arguments.quick
     if arguments.backend != "auto":
         words += ["--backend", arguments.backend]

@@ -108,6 +108,18 @@ def best(cases: list[Case], network: str) -> Case:
     return max(cases, key=lambda case: case.final(network, VALIDATION).mean())
 
 
+def epochs_to(target: float, accuracy: np.ndarray) -> np.ndarray:
+    """When accuracies (seed, epoch) first reach ``target``, interpolated between epochs; never counts as one
+    epoch more than there are."""
+    reached = accuracy >= target
+    first = reached.argmax(axis=1)
+    rows = np.arange(len(accuracy))
+    before, after = accuracy[rows, np.maximum(first - 1, 0)], accuracy[rows, first]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        crossing = np.where(first == 0, 0.0, first - 1 + (target - before) / (after - before))
+    return np.where(reached.any(axis=1), crossing, accuracy.shape[1])
+
+
 def _accuracy(cases: list[Case]) -> Finding:
     """Every rate on its own, and each network at its best."""
     differences = {
@@ -129,16 +141,20 @@ def _accuracy(cases: list[Case]) -> Finding:
 
 
 def _convergence(settings: Settings, cases: list[Case]) -> Finding:
-    """Epochs to the target accuracy, never reached counting as one more than all; and seconds."""
+    """Epochs to the target accuracy, and seconds."""
 
     def to_target(case: Case, network: str) -> np.ndarray:
-        reached = case.runs[network]["accuracy"][:, :, VALIDATION] >= settings.target
-        return np.where(reached.any(axis=1), reached.argmax(axis=1), settings.epochs + 1)
+        return epochs_to(settings.target, case.runs[network]["accuracy"][:, :, VALIDATION])
 
     def seconds(case: Case, network: str) -> np.ndarray:
         spent = case.runs[network]["seconds"]
-        spent = np.concatenate([spent, np.full((len(spent), 1), np.inf)], axis=1)
-        return spent[np.arange(len(spent)), to_target(case, network)]
+        time = np.arange(spent.shape[1])
+        return np.array(
+            [
+                np.interp(t, time, own, right=np.inf)
+                for t, own in zip(to_target(case, network), spent, strict=True)
+            ]
+        )
 
     epochs = {network: {case.name: to_target(case, network) for case in cases} for network in NETWORKS}
     differences = {name: epochs["none"][name] - epochs["batch"][name] for name in epochs["none"]}
@@ -152,8 +168,8 @@ def _convergence(settings: Settings, cases: list[Case]) -> Finding:
         f"{PAPER}.claim-convergence",
         "batch normalization makes training converge faster, in time as well",
         f"With normalization fewer epochs lead to {settings.target:.0%} validation accuracy {pairs.where()}. "
-        f"Each at its fastest takes {np.median(to_target(quickest['none'], 'none')):g} epochs "
-        f"({took['none']:.2g} s) without and {np.median(to_target(quickest['batch'], 'batch')):g} "
+        f"Each at its fastest takes {np.median(to_target(quickest['none'], 'none')):.2g} epochs "
+        f"({took['none']:.2g} s) without and {np.median(to_target(quickest['batch'], 'batch')):.2g} "
         f"({took['batch']:.2g} s) with it.",
         pairs.verdict,
         {**_evidence(pairs), "seconds, each at its fastest": took},

@@ -1,0 +1,105 @@
+"""What the paper claims about trained networks: only a measurement can settle it."""
+
+from __future__ import annotations
+
+from derive.equation import LedgerEntry
+from derive.papers.reyes2020.setting import paper
+
+
+@paper.entry
+def claim_accuracy() -> LedgerEntry:
+    return paper.claim(
+        "claim-accuracy",
+        "batch normalization improves the accuracy in training and in test",
+        paper.needs("training"),
+    )
+
+
+@paper.entry
+def claim_convergence() -> LedgerEntry:
+    return paper.claim(
+        "claim-convergence",
+        "batch normalization makes training converge faster, in time as well",
+        paper.needs("training"),
+    )
+
+
+@paper.entry
+def claim_lambda_max() -> LedgerEntry:
+    return paper.claim(
+        "claim-lambda-max",
+        "the largest eigenvalue of the last layer's Hessian is consistently smaller with batch normalization",
+        paper.needs("training"),
+    )
+
+
+@paper.entry
+def claim_pseudo_condition() -> LedgerEntry:
+    return paper.claim(
+        "claim-pseudo-condition",
+        "the pseudo-condition number lambda_1 / lambda_10 is much smaller with batch normalization",
+        paper.needs("training"),
+    )
+
+
+@paper.entry
+def claim_singular() -> LedgerEntry:
+    return paper.claim(
+        "claim-singular",
+        "the last layer's Hessian has eigenvalues near zero, so that its condition number means nothing",
+        paper.needs("training"),
+    )
+
+
+@paper.entry
+def claim_ten_large() -> LedgerEntry:
+    return paper.claim(
+        "claim-ten-large",
+        "classifiers have as many large eigenvalues as there are classes",
+        paper.needs("training"),
+    )
+
+
+@paper.entry
+def claim_normalization_causes() -> LedgerEntry:
+    return paper.claim(
+        "claim-normalization-causes",
+        "it is the normalization of the features that lowers lambda_1 / lambda_10",
+        paper.needs("parts"),
+    )
+
+
+@paper.entry
+def claim_lambda_max_explains() -> LedgerEntry:
+    return paper.claim(
+        "claim-lambda-max-explains",
+        "the smaller largest eigenvalue may explain the faster convergence",
+        paper.needs("parts"),
+    )
+
+
+@paper.entry
+def claim_last_layer_representative() -> LedgerEntry:
+    return paper.claim(
+        "claim-last-layer-representative",
+        "the last layer's Hessian shows the effect of batch normalization on the whole network",
+        paper.needs("full_hessian"),
+    )
+
+
+@paper.entry
+def claim_block_diagonal() -> LedgerEntry:
+    return paper.claim(
+        "claim-block-diagonal",
+        "the Hessian may be taken as block diagonal in the layers",
+        paper.needs("full_hessian"),
+    )
+
+
+@paper.entry
+def claim_flat_first_layer() -> LedgerEntry:
+    return paper.claim(
+        "claim-flat-first-layer",
+        "the Hessian goes from flat in the first layer to steep in the last",
+        paper.needs("full_hessian"),
+    )

@@ -1,0 +1,145 @@
+"""The experiments of reyes2020 at sizes of a test, on made-up digits: they pass, and a wrong theory fails."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from derive import ledger
+from numerics.runtime.errors import InputError
+from validate import validation
+from validate.experiments import Context, registry
+from validate.experiments.reyes2020 import answers, full_hessian, judging, parts, runs, training
+from validate.report.model import ExperimentResult
+from validate.simulate import digits
+from validate.simulate.curvature import last_layer_hessian
+from validate.simulate.digits import Digits
+
+TRAINING = training.Settings(
+    seeds=(0, 1, 2), rates=(1e-2,), decays=(1e-4,), epochs=5, batch_size=20, hidden=12, recorded=(0, 1, 5),
+    target=0.5,
+)  # fmt: skip
+PARTS = parts.Settings(seeds=(0, 1, 2), rate=1e-2, epochs=(0, 3), batch_size=20, hidden=12)
+FULL = full_hessian.Settings(seeds=(0, 1, 2), epochs=(0, 3), batch_size=20, hidden=4, samples=100)
+
+
+@pytest.fixture(autouse=True)
+def made_up(monkeypatch: pytest.MonkeyPatch) -> Digits:
+    """400 images of 8 x 8 pixels: a pattern a class, and noise."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(400) % 10
+    images = np.abs(rng.standard_normal((64, 10))[:, labels] + 0.5 * rng.standard_normal((64, 400)))
+    data = Digits(images / images.max(), labels)
+    monkeypatch.setattr(digits, "load", lambda source: data)
+    return data
+
+
+def outcomes(result: ExperimentResult) -> list[bool | None]:
+    return [check.passed for check in result.checks]
+
+
+def test_training_counts_zeros_and_judges_every_claim(tmp_path: Path) -> None:
+    result = training.run(TRAINING, Context(tmp_path, workers=1))
+    assert outcomes(result) == [True]
+    singular = next(f for f in result.findings if f.claim == "reyes2020.claim-singular")
+    assert singular.verdict == "confirmed"
+    assert {f.claim for f in result.findings} <= ledger.import_module("derive.papers.reyes2020").LEDGER.keys()
+
+
+def test_epochs_to_a_target_are_interpolated() -> None:
+    accuracy = np.array([[0.1, 0.5, 0.9], [0.1, 0.2, 0.3], [0.8, 0.9, 1.0]])
+    assert training.epochs_to(0.6, accuracy) == pytest.approx([1.25, 3.0, 0.0])
+
+
+def test_a_wrong_null_space_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the blocks that couple the classes the Hessian has no null space but that of dead units."""
+
+    def uncoupled(features, probabilities, bias=True):
+        whole = last_layer_hessian(features, probabilities, bias)
+        return whole * np.kron(np.eye(len(probabilities)), np.ones((len(features), len(features))))
+
+    monkeypatch.setattr(runs, "last_layer_hessian", uncoupled)
+    result = training.run(TRAINING, Context(tmp_path, workers=1))
+    assert outcomes(result) == [False]
+
+
+def test_parts_hold_the_function_fixed(tmp_path: Path) -> None:
+    result = parts.run(PARTS, Context(tmp_path, workers=1))
+    assert outcomes(result) == [True, True]
+    explains = next(f for f in result.findings if f.claim == "reyes2020.claim-lambda-max-explains")
+    assert explains.evidence["factor"] == pytest.approx(0.25, rel=1e-9)
+
+
+def test_wrong_parts_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Hessian twice as large, and logits that moved."""
+    monkeypatch.setattr(parts, "last_layer_hessian", lambda *a, **o: 2 * last_layer_hessian(*a, **o))
+    assert outcomes(parts.run(PARTS, Context(tmp_path, workers=1))) == [True, False]
+    assert parts._same(np.array([1e-12, 1e-3])).passed is False
+
+
+def test_the_whole_hessian_of_a_small_network(tmp_path: Path) -> None:
+    result = full_hessian.run(FULL, Context(tmp_path, workers=1))
+    assert len(result.findings) == 3 and len(result.tables[0].rows) == 4
+    record = full_hessian.hessian("mnist", "batch", 0, 1e-2, 1e-4, 0, 20, 4, 100)
+    # A principal block has no eigenvalue larger than the whole's.
+    assert record["whole"][0] >= record["blocks"][0] * (1 - 1e-12)
+    assert record["blocks"][0] == max(record["first"][0], record["last"][0])
+
+
+@pytest.mark.parametrize(("coupling", "verdict"), [(1e-4, "confirmed"), (1.0, "refuted")])
+def test_block_diagonal_is_judged_by_the_coupling(coupling: float, verdict: str) -> None:
+    shapes = {"norms": 3, "blocks": 10, "whole": 10}
+    record = {name: np.ones((2, 2, 3, size)) for name, size in shapes.items()}
+    record["norms"][..., 2] = coupling
+    assert full_hessian._block_diagonal(FULL, record).verdict == verdict
+
+
+def test_small_images_are_means_over_squares() -> None:
+    image = np.arange(28 * 28.0).reshape(28, 28)
+    small = full_hessian._small(Digits(image.reshape(-1, 1), np.array([0]))).images[:, 0].reshape(7, 7)
+    assert small[2, 3] == pytest.approx(image[8:12, 12:16].mean())
+
+
+@pytest.mark.parametrize(
+    ("shift", "verdict"), [((5, 5), "confirmed"), ((5, 0), "conditional"), ((-5, 0), "refuted"), ((0, 0), "open")]
+)  # fmt: skip
+def test_pairs_are_judged_by_their_sign(shift: tuple[float, float], verdict: str) -> None:
+    noise = np.array([-1.1, 0.3, -0.4, 1.2, 0.0, 0.1])
+    pairs = judging.judge({"a": noise + shift[0], "b": noise + shift[1]})
+    assert pairs.verdict == verdict
+
+
+def test_answers_quote_what_was_measured(tmp_path: Path) -> None:
+    result = parts.run(PARTS, Context(tmp_path, workers=1))
+    said = answers.answers(ledger.entries("reyes2020"), [result])
+    assert "halves" not in said and any("multiply the largest eigenvalue by 0.25" in s for s in said.values())
+    assert any("Not everything was measured" in s for s in said.values())
+
+
+def test_missing_data_end_before_anything_is_written(tmp_path: Path) -> None:
+    """The package is hidden from the command; the fallback is used only if it is asked for."""
+    out = tmp_path / "report"
+    hidden = (
+        "import importlib.util, sys; found = importlib.util.find_spec;"
+        "importlib.util.find_spec = lambda n, *a: None if n == 'mlxtend' else found(n, *a);"
+        f"import orderparams; sys.exit(orderparams.main(['validate', 'reyes2020', '--out', {str(out)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and "pip install 'orderparams[mnist]'" in done.stderr
+    assert "--data digits" in done.stderr and not out.exists()
+
+
+def test_data_are_chosen_for_experiments_that_use_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(validation, "require", asked.append)
+    planned = {name: registry.load(name) for name in ("reyes2020.parts", "takagi2020.escape")}
+    changed = validation._with_data(planned, "digits")
+    assert changed["reyes2020.parts"].quick.data == changed["reyes2020.parts"].full.data == "digits"
+    assert asked == ["digits"]
+    with pytest.raises(InputError, match="none of these uses any"):
+        validation._with_data({"takagi2020.escape": planned["takagi2020.escape"]}, "digits")
