@@ -5,7 +5,12 @@ under weight normalization with gamma decay, and generalization by the replica m
 enters their equations, propositions and claims in the ledger, in this order.
 """
 
-from derive.papers.luo2019 import dynamics, propositions  # noqa: F401
+from derive.papers.luo2019 import (  # noqa: F401, I001
+    dynamics,
+    propositions,
+    curves,
+    generalization,
+)
 from derive.papers.luo2019.setting import paper
 
 LEDGER = paper.ledger
