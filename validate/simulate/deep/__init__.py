@@ -10,7 +10,9 @@ from validate.simulate.deep.architecture import Architecture, Layer, architectur
 from validate.simulate.deep.descent import Descent, descend
 from validate.simulate.deep.ensemble import Ensemble, measure
 from validate.simulate.deep.network import Network, Parameters
+from validate.simulate.deep.overlaps import Overlaps, overlaps
 
 __all__ = [
-    "Architecture", "Descent", "Ensemble", "Layer", "Network", "Parameters", "architecture", "descend", "measure",
+    "Architecture", "Descent", "Ensemble", "Layer", "Network", "Overlaps",
+    "Parameters", "architecture", "descend", "measure", "overlaps",
 ]  # fmt: skip

@@ -1,0 +1,64 @@
+"""The experiments of karakida2019 at sizes of a test: they pass, and a wrong theory makes them fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from validate.experiments import Context
+from validate.experiments.karakida2019 import largest_eigenvalue
+from validate.experiments.karakida2019.ensembles import Case, growth, measure_all
+
+LARGEST = largest_eigenvalue.Settings(
+    (100, 200, 300),
+    (100, 80, 60),
+    models=(largest_eigenvalue.MODELS[2], largest_eigenvalue.MODELS[5]),
+    seed=5,
+)
+
+
+def test_largest_eigenvalue(tmp_path: Path) -> None:
+    result = largest_eigenvalue.run(LARGEST, Context(tmp_path, workers=1))
+    assert [check.passed for check in result.checks] == [True] * 6
+    assert min(min(check.power.values()) for check in result.checks if check.power) > 0.7
+    assert [finding.verdict for finding in result.findings] == ["confirmed", "confirmed"]
+
+
+def test_a_wrong_theory_makes_the_largest_eigenvalue_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Equal widths, and no finite number of samples."""
+    right = largest_eigenvalue._prediction
+    context = Context(tmp_path, workers=1)
+    largest_eigenvalue.run(LARGEST, context)
+    for wrong in (
+        lambda model, alphas, samples: right(model, (1.0,) * len(alphas), samples),
+        lambda model, alphas, samples: right(model, alphas, 10**6),
+    ):
+        monkeypatch.setattr(largest_eigenvalue, "_prediction", wrong)
+        result = largest_eigenvalue.run(LARGEST, context)
+        assert not all(check.passed for check in result.checks)
+        assert result.findings[0].verdict == "refuted"
+
+
+def test_a_case_in_parts_keeps_its_order_and_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cheap and expensive cases come back where they were asked for, every replica once."""
+    import validate.experiments.karakida2019.ensembles as ensembles
+
+    cases = [Case((m, m, 1), "relu", 2.0, 0.0, 4, 5, (9, m)) for m in (6, 40, 12)]
+    monkeypatch.setattr(ensembles, "PIECE_OPERATIONS", cases[1].operations() * 2)
+    found = measure_all(Context(tmp_path, workers=1), cases, "test")
+    assert [len(e.largest) for e in found] == [5, 5, 5]
+    assert len(np.unique(found[1].largest)) == 5
+    assert 2 < found[1].largest.mean() / found[0].largest.mean() < 20
+
+
+def test_growth_recovers_an_exponent() -> None:
+    draw = np.random.default_rng(0)
+    widths = (100, 200, 400, 800)
+    samples = [3 * m**-0.5 * (1 + 0.01 * draw.standard_normal(400)) for m in widths]
+    found = growth(widths, samples)
+    assert abs(found.exponent + 0.5) < 4 * found.error < 0.01
+    assert found.constant == pytest.approx(3, rel=0.02)
