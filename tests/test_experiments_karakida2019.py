@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from validate.experiments import Context
-from validate.experiments.karakida2019 import largest_eigenvalue
+from validate.experiments.karakida2019 import largest_eigenvalue, sharpness
 from validate.experiments.karakida2019.ensembles import Case, growth, measure_all
 
 LARGEST = largest_eigenvalue.Settings(
@@ -62,3 +63,29 @@ def test_growth_recovers_an_exponent() -> None:
     found = growth(widths, samples)
     assert abs(found.exponent + 0.5) < 4 * found.error < 0.01
     assert found.constant == pytest.approx(3, rel=0.02)
+
+
+SHARPNESS = sharpness.Settings((40, 80, 160), (100, 60, 30), seed=6)
+
+
+def test_sharpness(tmp_path: Path) -> None:
+    """Mean subtraction lowers lambda_max; what is left neither grows nor undercuts the bound."""
+    result = sharpness.run(SHARPNESS, Context(tmp_path, workers=1))
+    assert [check.passed for check in result.checks] == [True] * 8
+    figure, order = result.findings
+    assert figure.verdict == "confirmed"
+    assert all(abs(exponent) < 0.15 for exponent, _ in order.evidence.values())
+
+
+def test_a_wrong_theory_makes_sharpness_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """kappa_1 and kappa_2 exchanged."""
+    right = sharpness.theory
+
+    def wrong(*arguments: object) -> object:
+        p = right(*arguments)
+        return replace(p, kappa_1=p.kappa_2, kappa_2=p.kappa_1)
+
+    monkeypatch.setattr(sharpness, "theory", wrong)
+    result = sharpness.run(SHARPNESS, Context(tmp_path, workers=1))
+    assert not any(check.passed for check in result.checks[:2])
+    assert result.findings[0].verdict == "refuted"
