@@ -229,6 +229,9 @@ def _parser() -> _Parser:
     kappa.add_argument(
         "--digits", type=_whole(1), default=15, help="digits; more than 15 are computed by mpmath; default 15"
     )
+    kappa.add_argument(
+        "--fixed-point", action="store_true", help="also where the recursions go with depth, and how stably"
+    )
     kappa.add_argument("--format", choices=("text", "json"), default="text")
 
     fim = _command(

@@ -16,6 +16,7 @@ from derive.activation import Activation, activation, u
 from derive.wide import Network, network
 from numerics.runtime import userfile
 from numerics.runtime.errors import InputError, unknown_name
+from numerics.wide.fixed_points import fixed_point
 from numerics.wide.predict import Prediction, order_parameters, predict
 from numerics.wide.values import DOUBLE
 
@@ -29,14 +30,17 @@ NAMES = {
 
 
 def kappa_command(arguments: Namespace) -> int:
-    """``orderparams kappa``: order parameters by layer, kappa_1 and kappa_2."""
+    """``orderparams kappa``: order parameters by layer, kappa_1 and kappa_2, on request their fixed point."""
     if arguments.digits < 1:
         raise InputError(f"--digits must be at least 1, not {arguments.digits}")
     rows = []
     for changes, model in networks(arguments):
         found, one, two = order_parameters(model, arguments.digits)
         columns = {name: getattr(found, own) for name, own in NAMES.items()}
-        rows.append((changes, {"kappa_1": one, "kappa_2": two, **columns}))
+        row = {"kappa_1": one, "kappa_2": two, **columns}
+        if arguments.fixed_point:
+            row["fixed_point"] = _fixed_point(model)
+        rows.append((changes, row))
     if arguments.format == "json":
         plain = [changes | {k: _plain(v, arguments.digits) for k, v in row.items()} for changes, row in rows]
         print(json.dumps(plain if arguments.vary else plain[0]))
@@ -50,7 +54,18 @@ def kappa_command(arguments: Namespace) -> int:
                 first = 0 if name.startswith("q_hat") else 1
                 numbers = (mpmath.nstr(x, arguments.digits) for x in row[name])
                 print(f"  {name:10} from layer {first}: {'  '.join(numbers)}")
+        for name, value in row.get("fixed_point", {}).items():
+            print(f"  fixed point: {name} {value if isinstance(value, str | None) else format(value, '.12g')}")
     return 0
+
+
+def _fixed_point(model: Network) -> dict[str, Any]:
+    """Where the hidden layers' recursions go; what is infinite is None, as JSON has no word for it."""
+    layer = model.layers[0]
+    found = fixed_point(layer.activation, float(layer.weight_variance), float(layer.bias_variance))
+    properties = ("phase", "variance_depth", "correlation_depth", "gradient_depth")
+    columns = vars(found) | {name: getattr(found, name) for name in properties}
+    return {name: None if isinstance(x, float) and math.isinf(x) else x for name, x in columns.items()}
 
 
 def fim_theory(arguments: Namespace) -> dict[str, Any]:
@@ -145,6 +160,8 @@ def _widths(text: str) -> list[Rational]:
 
 def _plain(value: Any, digits: int) -> Any:
     """Numbers of up to 15 digits as numbers, longer ones as text that keeps them."""
+    if isinstance(value, dict):
+        return value
     if isinstance(value, tuple):
         return [_plain(x, digits) for x in value]
     return float(value) if digits <= DOUBLE else mpmath.nstr(value, digits, strip_zeros=False)

@@ -37,9 +37,9 @@ def at_precision(digits: int = DOUBLE) -> Evaluate:
             return evaluate(given.expression, point, 2 * digits + 10)
         factors = _factors(given)
         if factors is not None and covariance >= 0:
-            return shared_average(
-                factors, variance, covariance if len(given.fields) > 1 else variance, digits
-            )
+            if len(given.fields) == 1 or covariance == variance:
+                return shared_average(factors ** len(given.fields), variance, variance, digits)
+            return shared_average(factors, variance, covariance, digits)
         inert = {a: Symbol(f"average_{k}") for k, a in enumerate(given.expression.atoms(GaussianAverage))}
         parts = {name: _integral(a, point, digits) for a, name in inert.items()}
         return evaluate(given.expression.xreplace(inert), point | parts, digits)
@@ -81,7 +81,9 @@ def shared_average(f: Expr, variance: Any, covariance: Any, digits: int = DOUBLE
             total = (_sum_precise if precise else _sum_double)(function, common, own, radius, step)
             if not mpmath.isfinite(total):
                 break
-            if before is not None and abs(total - before) <= tolerance * max(abs(total), tolerance):
+            # A square of a rounded inner average: its noise falls with its root only.
+            size = max(abs(total), mpmath.sqrt(abs(total)) / 100, tolerance)
+            if before is not None and abs(total - before) <= tolerance * size:
                 edge = common * radius if own == 0 else 0
                 ends = (edge, -edge) if precise else (float(edge), -float(edge))
                 left = max(abs(mpmath.mpf(function(x))) for x in ends) * mpmath.exp(-radius * radius / 2)
