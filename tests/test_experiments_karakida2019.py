@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from validate.experiments import Context
-from validate.experiments.karakida2019 import largest_eigenvalue, sharpness
+from validate.experiments.karakida2019 import descents, largest_eigenvalue, learning_rate, sharpness
 from validate.experiments.karakida2019.ensembles import Case, growth, measure_all
 
 LARGEST = largest_eigenvalue.Settings(
@@ -89,3 +89,29 @@ def test_a_wrong_theory_makes_sharpness_fail(tmp_path: Path, monkeypatch: pytest
     result = sharpness.run(SHARPNESS, Context(tmp_path, workers=1))
     assert not any(check.passed for check in result.checks[:2])
     assert result.findings[0].verdict == "refuted"
+
+
+RATES = learning_rate.Settings((20, 80), 160, 60, 3, 9, 1e-3, 1.0, seed=7)
+
+
+def test_learning_rate(tmp_path: Path) -> None:
+    result = learning_rate.run(RATES, Context(tmp_path, workers=1))
+    assert [check.passed for check in result.checks] == [True] * 3
+    larger = next(finding for finding in result.findings if finding.claim.endswith("larger-rate"))
+    assert larger.evidence["ratio"][-1] > 1
+
+
+def test_the_lowest_rate_that_explodes() -> None:
+    """Between the last rate that survives and the first that does not; beyond the grid where all survive."""
+    losses = np.array([[[1.0], [1e4], [1.0], [np.inf]], [[1.0], [1.0], [1.0], [1.0]]])
+    found = learning_rate.Map(losses, np.ones((2, 1)))
+    np.testing.assert_allclose(found.critical(np.geomspace(1e-3, 1.0, 4)).ravel(), [10**-2.5, 10**0.5])
+
+
+def test_growth_sees_a_wrong_sharpness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Gram matrix twice too large is noticed by the growth of the loss."""
+    case = {"shape": learning_rate.shape(12, "none"), "samples": 20, "seed": 1, "excess": 2.2, "steps": 60}
+    right = descents.gram_matrix
+    monkeypatch.setattr(descents, "gram_matrix", lambda *given: 2 * right(*given))
+    found = descents.growth_at_zero_residual(**case)
+    assert found["hessian"] / found["fisher"] == pytest.approx(0.5, rel=1e-3)
