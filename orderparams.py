@@ -244,6 +244,9 @@ def _parser() -> _Parser:
     fim.add_argument("--outputs", type=_whole(1), default=1, metavar="C")
     fim.add_argument("--width", type=_whole(1), default=1000, metavar="M")
     fim.add_argument("--samples", type=_whole(1), default=1000, metavar="T")
+    fim.add_argument("--simulate", action="store_true", help="also measure it on random networks")
+    fim.add_argument("--replicas", type=_whole(2), default=20, metavar="R", help="networks, default 20")
+    fim.add_argument("--seed", type=_whole(0), default=0, help="of the networks, default 0")
     fim.add_argument("--format", choices=("text", "json"), default="text")
 
     validate = _command(
