@@ -1,4 +1,9 @@
 """Luo, Wang, Shao and Peng (2019), Towards understanding regularization in batch normalization."""
 
-EXPERIMENTS: tuple[str, ...] = ("dynamics", "stability")
+EXPERIMENTS: tuple[str, ...] = (
+    "dynamics",
+    "stability",
+    "regression",
+    "relu_generalization",
+)
 """The modules of this package that are experiments, in the order of the report."""

@@ -15,6 +15,7 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
     return {
         "Which printed equations are right?": evidence.printed_equations(),
         "Does gamma decay let a perceptron learn with larger rates?": evidence.about(
-            ("claim-maximal-rate", "claim-effective-rate", "proposition1", "proposition3"), "luo2019.stability"
+            ("claim-maximal-rate", "claim-effective-rate", "proposition1", "proposition3"),
+            "luo2019.stability",
         ),
     }

@@ -119,7 +119,8 @@ def _growth(settings: Settings, context: Context) -> Part:
 
     def flow(rates: Any) -> np.ndarray:
         solved = [
-            solve_perceptron(rates, (1.0, 1 - ZERO, 1.0), [settings.short], rate)[0, 1] for rate in settings.rates
+            solve_perceptron(rates, (1.0, 1 - ZERO, 1.0), [settings.short], rate)[0, 1]
+            for rate in settings.rates
         ]
         return (1 - np.array(solved)[:, None]) / ZERO
 
@@ -214,7 +215,9 @@ def _check(name: str, part: Part, passed: bool, level: float) -> Check:
 Methods = Mapping[str, tuple[float, float, float]]
 
 
-def unnormalized(learning_rate: float, stop: float, replicas: int, size: int, seed: int) -> dict[str, np.ndarray]:
+def unnormalized(
+    learning_rate: float, stop: float, replicas: int, size: int, seed: int
+) -> dict[str, np.ndarray]:
     """Gradient descent without normalization, as a piece: 1 - R and J.J at the end."""
     setup = Setup(1, 1, activation="relu", learning_rate=learning_rate, Q=[[1.0]], R=[[0.5]])
     run = simulate(setup, [0.0, stop], replicas, size, seed=seed)
