@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from validate.experiments import Context
-from validate.experiments.karakida2019 import descents, largest_eigenvalue, learning_rate, sharpness
+from validate.experiments.karakida2019 import (
+    backward_overlaps,
+    descents,
+    largest_eigenvalue,
+    learning_rate,
+    sharpness,
+)
 from validate.experiments.karakida2019.ensembles import Case, growth, measure_all
 
 LARGEST = largest_eigenvalue.Settings(
@@ -115,3 +121,24 @@ def test_growth_sees_a_wrong_sharpness(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(descents, "gram_matrix", lambda *given: 2 * right(*given))
     found = descents.growth_at_zero_residual(**case)
     assert found["hessian"] / found["fisher"] == pytest.approx(0.5, rel=1e-3)
+
+
+OVERLAPS = backward_overlaps.Settings((60, 120, 240), (200, 100, 50), depth=3, samples=8, seed=8)
+
+
+def test_backward_overlaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They follow the recursions at a rate of one half, and not those with backward signals a layer off."""
+    context = Context(tmp_path, workers=1)
+    result = backward_overlaps.run(OVERLAPS, context)
+    assert all(check.passed for check in result.checks)
+    assumption, rate = result.findings
+    assert assumption.verdict == "confirmed"
+    assert all(abs(q - 0.5) < max(0.1, 4 * error) for q, error in rate.evidence.values())
+    right = backward_overlaps._theory
+
+    def wrong(*arguments: object) -> object:
+        found = right(*arguments)
+        return replace(found, tilde_st=(*found.tilde_st[1:], found.tilde_st[-1]))
+
+    monkeypatch.setattr(backward_overlaps, "_theory", wrong)
+    assert backward_overlaps.run(OVERLAPS, context).findings[0].verdict == "refuted"
