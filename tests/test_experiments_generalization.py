@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 from derive.replica import known
-from numerics.replica.solve import solve
+from numerics.replica.solve import Solution, solve
 from validate.experiments import Context
-from validate.experiments.luo2019 import generalization, regression, relu_generalization
+from validate.experiments.luo2019 import generalization, regression, relu_generalization, replica
 from validate.report.model import ExperimentResult
 
 
@@ -79,3 +81,40 @@ def test_the_papers_saddle_point_leads_to_its_closed_form() -> None:
     found = generalization.replaced(exact)
     assert (found["q"], found["R"]) == pytest.approx((0.75, 0.5), abs=2e-3)
     assert 1 + found["q"] / 2 - found["R"] == pytest.approx(generalization.printed(1.0, 0.25), abs=2e-3)
+
+
+REPLICA = replica.Settings(
+    sizes=(24, 48, 96), sets=(64, 32, 16), burn=60, sweeps=50, end_size=60, end_sets=40, betas=(1.0, 4.0),
+    colder=(64.0,), descents=8, steps=300, seed=7,
+)  # fmt: skip
+
+
+def test_sampling_follows_the_exact_theory(folder: Path) -> None:
+    result = replica.run(REPLICA, Context(folder, workers=1))
+    assert outcomes(result) == [True, True, True]
+    assert result.checks[0].details["z of wrong theories"]["the paper's replacement"] > 6
+    assert result.findings[0].verdict == "refuted"
+    assert min(result.checks[2].power.values()) > 0.9
+
+
+def test_the_papers_theory_makes_sampling_fail(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its overlaps put in the place of the exact ones."""
+
+    def wrong(settings: replica.Settings, beta: float) -> Solution:
+        (exact,) = solve(known("relu"), [settings.load], beta, settings.noise, settings.ridge)
+        if not np.isfinite(beta):
+            return exact
+        paper = generalization.replaced(exact)
+        return replace(
+            exact, Q=paper["Q"], q=paper["q"], R=paper["R"], generalization_error=paper["error"],
+            Delta=paper["Q"] - paper["q"],
+        )  # fmt: skip
+
+    monkeypatch.setattr(replica, "_exact", wrong)
+    assert outcomes(replica.run(REPLICA, Context(folder, workers=1)))[:2] == [False, False]
+
+
+def test_a_probit_curve() -> None:
+    loads = np.array([1.0, 1.2, 1.4, 1.6, 1.8])
+    half = replica.half_load(loads, ndtr(7.0 * (1.43 - loads)), 50)
+    assert half.value == pytest.approx(1.43, abs=1e-3) and 0.005 < half.error < 0.05

@@ -21,7 +21,7 @@ VERDICTS = {
     "curve-sgd-underloaded": "confirmed", "curve-sgd-overloaded": "confirmed",
     "curve-gamma-decay": "conditional", "claim-best-decay": "conditional",
     "claim-bn-equals-decay": "open", "claim-bn-equals-decay-relu": "open", "claim-relu-curve": "open",
-    "claim-noise-free-bound": "open",
+    "claim-noise-free-bound": "open", "claim-gibbs": "open",
 }  # fmt: skip
 
 

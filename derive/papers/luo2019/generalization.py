@@ -283,3 +283,12 @@ def claim_noise_free_bound() -> LedgerEntry:
         "training on labels without noise is a lower bound of the ReLU student's error",
         paper.needs("relu_generalization"),
     )
+
+
+@paper.entry
+def claim_gibbs() -> LedgerEntry:
+    return paper.claim(
+        "claim-gibbs",
+        "in equilibrium the weights of a ReLU student follow a Gibbs distribution with the free energy (21)",
+        paper.needs("replica"),
+    )

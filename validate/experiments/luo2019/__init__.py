@@ -5,5 +5,6 @@ EXPERIMENTS: tuple[str, ...] = (
     "stability",
     "regression",
     "relu_generalization",
+    "replica",
 )
 """The modules of this package that are experiments, in the order of the report."""
