@@ -11,6 +11,7 @@ import pytest
 from validate.experiments import Context
 from validate.experiments.karakida2019 import (
     backward_overlaps,
+    batch_middle,
     descents,
     largest_eigenvalue,
     learning_rate,
@@ -142,3 +143,26 @@ def test_backward_overlaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(backward_overlaps, "_theory", wrong)
     assert backward_overlaps.run(OVERLAPS, context).findings[0].verdict == "refuted"
+
+
+MIDDLE = batch_middle.Settings(
+    (40, 80, 160), (60, 40, 20), (30, 60), (2, 4), 40, 10, (50, 100), (8, 4), seed=9
+)  # fmt: skip
+
+
+def test_batch_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The derived blocks hold, the bound is not the value, and the last layer alone removes the growth."""
+    context = Context(tmp_path, workers=1)
+    result = batch_middle.run(MIDDLE, context)
+    assert all(check.passed for check in result.checks)
+    vital = result.findings[1].evidence
+    assert vital["batch-middle"][0] > 0.8 > 0.4 > abs(vital["batch-last"][0])
+    right = batch_middle.theory
+
+    def wrong(*arguments: int) -> object:
+        found = right(*arguments)
+        return replace(found, lambda_max=found.lower, lower=1.2 * found.lower)
+
+    monkeypatch.setattr(batch_middle, "theory", wrong)
+    failed = [check.name for check in batch_middle.run(MIDDLE, context).checks if not check.passed]
+    assert {"lambda_max / M: T = 30", "bound (22): L = 2"} <= set(failed)

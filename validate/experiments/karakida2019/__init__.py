@@ -1,4 +1,10 @@
 """Karakida, Akaho and Amari (2019), The normalization method for alleviating pathological sharpness."""
 
-EXPERIMENTS: tuple[str, ...] = ("largest_eigenvalue", "sharpness", "learning_rate", "backward_overlaps")
+EXPERIMENTS: tuple[str, ...] = (
+    "largest_eigenvalue",
+    "sharpness",
+    "learning_rate",
+    "backward_overlaps",
+    "batch_middle",
+)
 """The modules of this package that are experiments, in the order of the report."""
