@@ -15,6 +15,7 @@ from validate.experiments.karakida2019 import (
     descents,
     largest_eigenvalue,
     learning_rate,
+    proportional,
     sharpness,
 )
 from validate.experiments.karakida2019.ensembles import Case, growth, measure_all
@@ -166,3 +167,26 @@ def test_batch_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_middle, "theory", wrong)
     failed = [check.name for check in batch_middle.run(MIDDLE, context).checks if not check.passed]
     assert {"lambda_max / M: T = 30", "bound (22): L = 2"} <= set(failed)
+
+
+RATIOS = proportional.Settings(
+    60, (0.05, 1.0, 4.0), (60, 30, 10), (60, 120, 240), (300, 150, 80), (40, 80, 160), (60, 40, 30), seed=11
+)  # fmt: skip
+
+
+def test_proportional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """(17) at two samples, the bounds in between; with kappa_1 for kappa_1 - kappa_2 both are noticed."""
+    context = Context(tmp_path, workers=1)
+    result = proportional.run(RATIOS, context)
+    assert all(check.passed for check in result.checks)
+    loose, centered = result.findings
+    assert loose.verdict == "confirmed"
+    assert max(abs(exponent) for exponent, _ in centered.evidence.values()) < 0.2
+    right = proportional.theory
+
+    def wrong(*arguments: object) -> object:
+        found = right(*arguments)
+        return replace(found, lambda_max=2 * found.lambda_max, lower=5 * found.lower, upper=9 * found.upper)
+
+    monkeypatch.setattr(proportional, "theory", wrong)
+    assert not any(check.passed for check in proportional.run(RATIOS, context).checks[:5])

@@ -6,5 +6,6 @@ EXPERIMENTS: tuple[str, ...] = (
     "learning_rate",
     "backward_overlaps",
     "batch_middle",
+    "proportional",
 )
 """The modules of this package that are experiments, in the order of the report."""
