@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def test_regression(folder: Path) -> None:
     assert all(c.power["half the noise"] > 0.9 for c in result.checks[:2])
     assert min(result.checks[2].power.values()) > 0.9
     (finding,) = result.findings
+    json.dumps([finding.evidence, *(dict(c.details) for c in result.checks)], allow_nan=False)
     peak = finding.evidence["loads"][1]
     assert finding.verdict == "refuted" and peak["batch"] > peak["decay"] + 4 * peak["error"]
 

@@ -223,8 +223,8 @@ def _scores(settings: Settings, found: Sequence[Estimate]) -> list[dict[str, Any
     decay = theory(settings.trained_loads, settings.noise, settings.decay)
     limits = shrunk(settings.trained_loads, settings.noise, settings.batch)
     return [
-        {"load": load, "batch": float(e.value), "error": float(e.error), "decay": float(d), "shrunk": float(s),
-         "z": float(statistics.z_score(e, d))}
+        {"load": load, "batch": float(e.value), "error": float(e.error), "decay": float(d),
+         "shrunk": float(s) if np.isfinite(s) else None, "z": float(statistics.z_score(e, d))}
         for load, e, d, s in zip(settings.trained_loads, found, decay, limits, strict=True)
     ]  # fmt: skip
 
