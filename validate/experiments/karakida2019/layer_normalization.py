@@ -1,0 +1,205 @@
+"""Theorem 4.1: layer normalization leaves the sharpness, at several numbers of outputs C.
+
+Criteria: m_lambda M extrapolated in 1/M is not rejected against (26) averaged over the weights, by Holm's
+procedure at a family-wise level of 1 %; at the largest width the mean of the C - 2 largest eigenvalues is within 5 %
+of the derived value (which leaves out part of what is of order 1/T) or three standard errors; lambda_max lies
+between the bounds (26), within 5 % and three standard errors; for C = 2 it vanishes to rounding.  C is 6 or more: for
+fewer outputs ensemble means of 1/sigma^4 diverge.  "Of order M" means an exponent of M at T = M above 0.9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from derive.wide import network
+from numerics.wide import Prediction, predict
+from validate import statistics
+from validate.experiments import Context, Experiment
+from validate.experiments.karakida2019.ensembles import Case, Growth, growth, limit, measure_all
+from validate.experiments.karakida2019.limits import Limit, checks, largest_score
+from validate.report.model import Check, ExperimentResult, Finding, Picture
+from validate.simulate.deep import Ensemble
+
+MODEL = ("relu", 2.0, 0.5)
+DEPTH = 3
+TOLERANCE = 0.05
+GROWS = 0.9
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``replicas`` networks at each of ``widths`` on ``samples`` inputs, for every C of ``outputs``; T = M, for the
+    first of them, at each of ``square``."""
+
+    widths: tuple[int, ...]
+    replicas: tuple[int, ...]
+    outputs: tuple[int, ...]
+    samples: int
+    square: tuple[int, ...]
+    square_replicas: tuple[int, ...]
+    seed: int = 37
+
+
+def run(settings: Settings, context: Context) -> ExperimentResult:
+    """Measure every C, extrapolate, compare; and two outputs, and T = M."""
+    sweep = [
+        _case(settings, C, M, settings.samples, n, 0) for C in settings.outputs
+        for M, n in zip(settings.widths, settings.replicas, strict=True)
+    ]  # fmt: skip
+    square = [
+        _case(settings, settings.outputs[0], M, M, n, 1)
+        for M, n in zip(settings.square, settings.square_replicas, strict=True)
+    ]  # fmt: skip
+    two = _case(settings, 2, settings.widths[0], settings.samples, 2, 2)
+    found = measure_all(context, [*sweep, *square, two], "layer normalization")
+    count = len(settings.widths)
+    by_outputs = {C: found[k * count : (k + 1) * count] for k, C in enumerate(settings.outputs)}
+    grown = growth(settings.square, [e.largest for e in found[len(sweep) : -1]])
+    limits = [_mean(settings, C, ensembles) for C, ensembles in by_outputs.items()]
+    judged = checks(limits)
+    others = [check for C, ensembles in by_outputs.items() for check in _largest(settings, C, ensembles[-1])]
+    zero = _zero(found[-1], settings.widths[0])
+    findings = [
+        _theorem(settings, limits, [*judged, *others], by_outputs),
+        _order(settings, grown),
+        _two(zero),
+    ]
+    return context.result(
+        " ".join(finding.answer for finding in findings), checks=[*judged, *others, zero], findings=findings,
+        figures={"layer-normalization": _figure(settings, by_outputs)}, seeds={"of a case": "(seed, sweep, C, part)"},
+    )  # fmt: skip
+
+
+def _case(settings: Settings, outputs: int, M: int, T: int, replicas: int, sweep: int) -> Case:
+    return Case((*(M,) * DEPTH, outputs), *MODEL, T, replicas, (settings.seed, sweep, outputs), "layer")
+
+
+def theory(outputs: int, width: int, samples: int) -> Prediction:
+    """With layer normalization, averaged over the weights."""
+    return predict(network(DEPTH, *MODEL, outputs=outputs, normalization="layer"), width, samples)
+
+
+def _mean(settings: Settings, C: int, found: Sequence[Ensemble]) -> Limit:
+    p = theory(C, 1, settings.samples)
+    samples = [e.mean_eigenvalue * M for M, e in zip(settings.widths, found, strict=True)]
+    wrong = {"C for C - 2": p.m_lambda * C / (C - 2), "C - 1 for C - 2": p.m_lambda * (C - 1) / (C - 2)}
+    return Limit(f"C = {C}", "m_lambda M", p.m_lambda, limit(settings.widths, samples),
+                 min(settings.replicas) - 1, wrong)  # fmt: skip
+
+
+def _largest(settings: Settings, C: int, found: Ensemble) -> list[Check]:
+    width = settings.widths[-1]
+    p = theory(C, width, settings.samples)
+    assert p.lower is not None and p.upper is not None
+    top = statistics.estimate(found.eigenvalues[:, : C - 2].mean(axis=1))
+    one = statistics.estimate(found.largest)
+    slack = 3 * float(one.error)
+    return [
+        Check(
+            name=f"the C - 2 largest eigenvalues: C = {C}",
+            statement="their mean is the derived lambda_max, averaged over the weights",
+            predicted=p.lambda_max, measured=float(top.value), standard_error=float(top.error),
+            criterion="within 5 % or three standard errors",
+            passed=abs(float(top.value) - p.lambda_max) <= max(TOLERANCE * p.lambda_max, 3 * float(top.error)),
+            details={"width": width},
+        ),
+        Check(
+            name=f"bounds (26): C = {C}", statement="lambda_max lies between the bounds",
+            predicted=[p.lower, p.upper], measured=float(one.value), standard_error=float(one.error),
+            criterion="within 5 % and three standard errors",
+            passed=(1 - TOLERANCE) * p.lower - slack <= float(one.value) <= (1 + TOLERANCE) * p.upper + slack,
+            details={"width": width},
+        ),
+    ]  # fmt: skip
+
+
+def _zero(found: Ensemble, width: int) -> Check:
+    value = float(np.abs(found.eigenvalues).max())
+    return Check(
+        name="two outputs", statement="the Fisher information of C = 2 normalized outputs vanishes", predicted=0.0,
+        measured=value, criterion="lambda_max below 1e-9 M", passed=value < 1e-9 * width, details={"width": width},
+    )  # fmt: skip
+
+
+def _theorem(
+    settings: Settings, limits: Sequence[Limit], judged: Sequence[Check], found: dict[int, list[Ensemble]]
+) -> Finding:
+    holds = all(check.passed for check in judged)
+    over, derived = [], []
+    for C, ensembles in found.items():
+        p = theory(C, settings.widths[-1], settings.samples)
+        over.append(f"{ensembles[-1].largest.mean() / float(p.lower or np.nan):.1f} (C = {C})")
+        derived.append(f"{ensembles[-1].eigenvalues[:, : C - 2].mean() / p.lambda_max:.3f} (C = {C})")
+    return Finding(
+        "karakida2019.theorem-4-1", "with layer normalization and C > 2 the eigenvalue statistics are (26), (27)",
+        f"With constants averaged over the weights m_lambda {'agrees' if holds else 'disagrees'} with (26) at infinite "
+        f"width (largest |z| {largest_score(limits):.1f}). The lower bound is loose: lambda_max is {', '.join(over)} "
+        f"times it; the C - 2 largest eigenvalues over their derived value are {', '.join(derived)}.",
+        "conditional" if holds else "refuted",
+        {check.name: [check.predicted, check.measured, check.standard_error] for check in judged},
+    )  # fmt: skip
+
+
+def _order(settings: Settings, grown: Growth) -> Finding:
+    holds = grown.exponent > GROWS
+    return Finding(
+        "karakida2019.claim-layer-cannot", "layer normalization leaves lambda_max of order M",
+        f"At T = M lambda_max grows as M^({grown.exponent:.2f} ± {grown.error:.2f}), C = {settings.outputs[0]}, M from "
+        f"{settings.square[0]} to {settings.square[-1]}.",
+        "confirmed" if holds else "refuted", {"exponent": [grown.exponent, grown.error]},
+    )  # fmt: skip
+
+
+def _two(zero: Check) -> Finding:
+    return Finding(
+        "karakida2019.claim-two-outputs", "for C = 2 the Fisher information is zero",
+        f"For two outputs the largest eigenvalue measured is {zero.measured:.1g}.",
+        "confirmed" if zero.passed else "refuted", {"lambda_max": zero.measured},
+    )  # fmt: skip
+
+
+def _figure(settings: Settings, found: dict[int, list[Ensemble]]) -> Picture:
+    from validate.report.figures import FAINT, VERMILION, panels, theory_with_simulation
+
+    figure, ax = panels(1, height=3.6)
+    width = settings.widths[-1]
+    line = np.unique(np.geomspace(settings.outputs[0], settings.outputs[-1], 12).round().astype(int))
+    curves = [theory(int(C), width, settings.samples) for C in line]
+    top = [statistics.estimate(e[-1].eigenvalues[:, : C - 2].mean(axis=1)) for C, e in found.items()]
+    one = [statistics.estimate(e[-1].largest) for e in found.values()]
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    theory_with_simulation(
+        ax, line, [p.lambda_max for p in curves], [e.value for e in top], [e.error for e in top],
+        simulated_at=settings.outputs, label="mean of the $C-2$ largest, derived",
+    )  # fmt: skip
+    ax.errorbar(
+        settings.outputs, [e.value for e in one], [2 * e.error for e in one], fmt="s", ms=4, mfc="white",
+        color=VERMILION, elinewidth=1, label=r"$\lambda_{\max}$ measured",
+    )  # fmt: skip
+    ax.plot(line, [float(p.lower or 0) for p in curves], color=FAINT, ls="--", lw=1.2, label="bounds (26)")
+    ax.plot(line, [float(p.upper or 0) for p in curves], color=FAINT, ls="--", lw=1.2)
+    ax.set_xticks(settings.outputs, [str(C) for C in settings.outputs])
+    ax.set_xlabel("outputs $C$")
+    ax.set_ylabel("eigenvalues")
+    ax.legend()
+    return Picture(
+        figure,
+        f"Largest eigenvalues with layer normalization against the number of outputs, M = {width}, T = "
+        f"{settings.samples}; bars two standard errors. Round points must meet the solid line within 5 %, squares lie "
+        "between the dashed bounds.",
+    )  # fmt: skip
+
+
+EXPERIMENT = Experiment(
+    title="Layer normalization",
+    question="What are the eigenvalues with layer normalization, at several numbers of outputs?",
+    run=run,
+    full=Settings(
+        (100, 200, 400, 800), (800, 400, 200, 100), (6, 8, 12, 20), 100, (100, 200, 400), (40, 20, 10)
+    ),
+    quick=Settings((50, 100, 200), (200, 100, 60), (6, 10, 16), 50, (50, 100, 200), (40, 20, 10)),
+)
