@@ -18,4 +18,10 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
             ("claim-maximal-rate", "claim-effective-rate", "proposition1", "proposition3"),
             "luo2019.stability",
         ),
+        "Does batch normalization generalize as gamma decay of the equivalent strength?": evidence.about(
+            ("claim-bn-equals-decay", "claim-bn-equals-decay-relu"), "luo2019.regression"
+        ),
+        "What does the replica theory of the ReLU student describe?": evidence.about(
+            ("proposition5", "claim-gibbs", "claim-relu-curve", "claim-relu-diverges"), "luo2019.replica"
+        ),
     }

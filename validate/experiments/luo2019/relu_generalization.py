@@ -244,7 +244,7 @@ def _batch_finding(settings: Settings, curves: Curves) -> Finding:
         )
         for decay in settings.decays
     }
-    worst = max(rows, key=lambda r: abs(r["z"]))
+    worst = max(rows, key=lambda r: abs(r["difference"]))
     peak = settings.trained_loads.index(worst["load"])
     trend = ", ".join(
         f"{curves.batch[worst['M'], epochs][peak].mean():.3f} after {epochs}" for epochs in settings.epochs
