@@ -14,6 +14,7 @@ from validate.experiments.karakida2019 import (
     batch_middle,
     descents,
     largest_eigenvalue,
+    layer_normalization,
     learning_rate,
     proportional,
     sharpness,
@@ -190,3 +191,26 @@ def test_proportional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(proportional, "theory", wrong)
     assert not any(check.passed for check in proportional.run(RATIOS, context).checks[:4])
+
+
+UNITS = layer_normalization.Settings((40, 80, 160), (200, 150, 100), (8,), 30, (40, 80), (60, 40), seed=12)
+
+
+def test_layer_normalization(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """(26) with constants averaged over weights; C for C - 2 is noticed, and a lower bound four times as high."""
+    context = Context(tmp_path, workers=1)
+    result = layer_normalization.run(UNITS, context)
+    assert all(check.passed for check in result.checks)
+    theorem, order, two = result.findings
+    assert (theorem.verdict, two.verdict) == ("conditional", "confirmed")
+    value, error = order.evidence["lambda_max / M"]
+    assert value > 3 * error
+    right = layer_normalization.theory
+
+    def wrong(outputs: int, *arguments: int) -> object:
+        p = right(outputs, *arguments)
+        scale = outputs / (outputs - 2)
+        return replace(p, m_lambda=p.m_lambda * scale, lambda_max=2 * p.lambda_max, lower=6 * p.lower)
+
+    monkeypatch.setattr(layer_normalization, "theory", wrong)
+    assert not any(check.passed for check in layer_normalization.run(UNITS, context).checks[:-1])

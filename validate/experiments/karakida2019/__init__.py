@@ -6,6 +6,7 @@ EXPERIMENTS: tuple[str, ...] = (
     "learning_rate",
     "backward_overlaps",
     "batch_middle",
+    "layer_normalization",
     "proportional",
 )
 """The modules of this package that are experiments, in the order of the report."""

@@ -4,9 +4,8 @@ ReLU networks with statistics over all T samples, differentiated through.  Crite
 at several T, extrapolated in 1/M, are not rejected against the derived blocks of the Gram matrix by Holm's
 procedure at a family-wise level of 1 % (T is 30 and more: for fewer samples the other T - 1 eigenvalues lie so
 close that their spread, of order M^(-1/2), reaches the largest); at every depth the mean of lambda_max lies above
-the bound (22), within
-three standard errors.  The last layer is "vital" if at T = M lambda_max grows with an exponent of M above 0.9 under
-normalization of the middle layers, and below 0.1 in absolute value under that of the last.
+the bound (22), within three standard errors.  The last layer is "vital" if at T = M lambda_max grows with an exponent
+of M above 0.9 under normalization of the middle layers, and below 0.1 in absolute value under that of the last.
 """
 
 from __future__ import annotations
