@@ -120,14 +120,7 @@ class _Writer:
             case "add" | "mul":
                 return self.chain(node, loops)
         args = [self.value(a, loops) for a in node.args]
-        match node.op:
-            case "sqrt":
-                return self.new(f"special.square_root(xp, {args[0]})")
-            case "rsqrt":
-                return self.new(f"1 / special.square_root(xp, {args[0]})")
-            case "inv":
-                return self.new(f"1 / {args[0]}")
-        return self.new(_call(node.data, args))
+        return self.new(call_text(node.data if node.op == "call" else node.op, args))
 
     def chain(self, node: Node, loops: dict[str, str]) -> str:
         """Sums and products in order, small operands first: values on few axes are combined cheaply."""
@@ -173,8 +166,15 @@ def _varies(body: Node, index: str) -> bool:
     return any(_varies(a, index) for a in body.args)
 
 
-def _call(name: str, args: list[str]) -> str:
+def call_text(name: str, args: list[str]) -> str:
+    """A root, a reciprocal or a library function of some arguments."""
     joined = ", ".join(args)
+    if name == "sqrt":
+        return f"special.square_root(xp, {joined})"
+    if name == "rsqrt":
+        return f"1 / special.square_root(xp, {joined})"
+    if name == "inv":
+        return f"1 / {joined}"
     if name in UNARY:
         return f"xp.{UNARY[name]}({joined})"
     if name in BINARY:

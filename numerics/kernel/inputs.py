@@ -50,19 +50,20 @@ def check_inputs(
     known = _infer_sizes(program, given, sizes or {})
     batch, batched = 1, False
     flat: dict[str, Any] = {}
+    shapes = {name: shape_of(axes, known) for name, axes in program.arrays.items()}
     for name, value in given.items():
-        shape = shape_of(program.arrays.get(name, ()), known)
+        shape = shapes.get(name, ())
         if value.shape == shape:
-            flat[name] = value.reshape(1, -1)
+            flat[name] = xp.ascontiguousarray(value).reshape((1, -1) if shape else 1)
             continue
         if value.ndim != len(shape) + 1 or value.shape[1:] != shape:
             raise InputError(f"{name} has shape {value.shape}; expected {shape}, or that behind a batch axis")
         if batched and batch not in (1, value.shape[0]) and value.shape[0] != 1:
             raise InputError(f"{name} holds {value.shape[0]} parameter sets where other inputs hold {batch}")
         batched, batch = True, max(batch, value.shape[0])
-        flat[name] = xp.ascontiguousarray(value.reshape(value.shape[0], prod(shape)))
-    arrays = {n: xp.ascontiguousarray(flat[n]) for n in program.arrays}
-    scalars = {n: xp.ascontiguousarray(flat[n].reshape(-1)) for n in program.scalars}
+        flat[name] = xp.ascontiguousarray(value.reshape(value.shape[0], prod(shape)) if shape else value)
+    arrays = {n: flat[n] for n in program.arrays}
+    scalars = {n: flat[n] for n in program.scalars}
     return Inputs(known, batch, batched, arrays, scalars)
 
 

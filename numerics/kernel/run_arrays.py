@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
@@ -13,13 +14,17 @@ from numerics.kernel.inputs import Inputs, axis_length, shape_of
 from numerics.kernel.ir import Target
 from numerics.kernel.program import Program
 from numerics.kernel.special import arrays as special
+from numerics.kernel.tape import Tape
 
 BLOCK = 16384
 """Points of a block: temporaries of 128 KiB each stay in the second-level cache."""
 
+FEW = 4096
+"""Points of the widest operation up to which one set is evaluated by a tape: above, gathers cost more than calls."""
+
 
 class ArrayKernel:
-    """A program as array operations."""
+    """A program as array operations: for one set of few units a tape, otherwise the emitter's functions."""
 
     def __init__(self, program: Program, xp: Any = np) -> None:
         self.program, self.xp = program, xp
@@ -29,9 +34,12 @@ class ArrayKernel:
         exec(compile(self.source, "<generated array kernel>", "exec"), scope)
         self._call = [scope[f.name] for f in self.functions]
         self._plans: dict[tuple[tuple[str, int], ...], list[_Plan]] = {}
+        self._own = threading.local()
 
     def __call__(self, inputs: Inputs, groups: Sequence[str]) -> dict[str, Any]:
         """The outputs of some groups as (sets, *shape) arrays."""
+        if inputs.batch == 1 and self.xp is np and self._points(inputs.sizes) <= FEW:
+            return self._tape(inputs.sizes, tuple(groups))(inputs)
         wanted = {t.name for g in groups for t in self.program.group(g)}
         xp, sizes = self.xp, inputs.sizes
         arrays = dict(inputs.arrays)
@@ -55,6 +63,17 @@ class ArrayKernel:
             arrays[target.name] = out
         names = [o.name for o in self.program.outputs if o.group in groups]
         return {n: arrays[n].reshape(inputs.batch, *shape_of(self.program.shapes[n], sizes)) for n in names}
+
+    def _points(self, sizes: Mapping[str, int]) -> int:
+        """The points of the widest operation."""
+        return max(plan.points for plan in self._plan(sizes))
+
+    def _tape(self, sizes: Mapping[str, int], groups: tuple[str, ...]) -> Tape:
+        tapes: dict[Any, Tape] = self._own.__dict__
+        key = repr((sorted(sizes.items()), groups))
+        if key not in tapes:
+            tapes[key] = Tape(self.program, groups, sizes)
+        return tapes[key]
 
     def _plan(self, sizes: Mapping[str, int]) -> list[_Plan]:
         key = tuple(sorted(sizes.items()))
@@ -104,7 +123,8 @@ class _Plan:
             own = slice(first, first + step)
             gathers = [(name, xp.asarray(_sliced(name, index, own))) for name, index in indices]
             self.blocks.append((gathers, [xp.asarray(positions[own]) for positions in scatter]))
-        self.sets = max(1, BLOCK // (widest * count))
+        self.points = widest * count
+        self.sets = max(1, BLOCK // self.points)
 
 
 def lane_indices(target: Target, sizes: Mapping[str, int]) -> tuple[dict[str, Any], list[Any]]:

@@ -17,6 +17,8 @@ def square_root(xp: Any, x: Any) -> Any:
 def reciprocal_root_or_zero(xp: Any, x: Any) -> Any:
     """1 / sqrt(x), and 0 for x <= 0: a field of no variance."""
     positive = x > 0
+    if xp.all(positive):
+        return 1 / xp.sqrt(x)
     return xp.where(positive, 1 / xp.sqrt(xp.where(positive, x, 1.0)), 0.0)
 
 
