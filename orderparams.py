@@ -213,6 +213,17 @@ def _parser() -> _Parser:
     )  # fmt: skip
     replica.add_argument("--format", choices=("text", "json"), default="text")
 
+    products = _command(
+        commands, "products", "validate.products:products",
+        "singular values of a product of Gaussian matrices",
+    )  # fmt: skip
+    products.add_argument("--factors", type=_whole(1), required=True, metavar="M", help="number of matrices")
+    products.add_argument("--size", type=_whole(1), metavar="N", help="also draw matrices of this size")
+    products.add_argument("--draws", type=_whole(1), metavar="S", help="how many, default 100")
+    products.add_argument("--seed", type=_whole(0), help="default 0")
+    products.add_argument("--plot", metavar="FILE", help="plot it: a .svg, .pdf or .png file")
+    products.add_argument("--format", choices=("text", "json"), default="text")
+
     generate = _command(
         commands, "generate", "numerics.commands:generate_command", "write the right-hand side as one file"
     )
