@@ -39,7 +39,8 @@ def sample_posterior(
     sets: Sequence[Examples], beta: float, ridge: float, student: str, sweeps: int, burn: int, seed: int,
     leaps: int = 16,
 ) -> Sampled:  # fmt: skip
-    """Run two chains a set from independent starts in the prior: ``burn`` sweeps, then ``sweeps``.
+    """Run two chains a set from independent starts: ``burn`` sweeps, cooled from beta = 1 to ``beta`` over their
+    first half, then ``sweeps``.
 
     A sweep is one trajectory of ``leaps`` leapfrog steps, of random length; the step is adapted while burning.
 
@@ -54,7 +55,7 @@ def sample_posterior(
     shape = (len(sets), 2, x.shape[2])
     back = np.ascontiguousarray(np.swapaxes(x, 1, 2))
 
-    def energy(w: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def energy(w: np.ndarray, beta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """beta times the energy (S, 2), its gradient, and the summed loss."""
         field = w @ back
         rest = output(field, student) - t
@@ -63,26 +64,27 @@ def sample_posterior(
             rest = rest * (field > 0)
         return beta * (loss + ridge * (w**2).sum(axis=-1) / 2), beta * (rest @ x + ridge * w), loss
 
-    w = rng.standard_normal(shape) / np.sqrt(max(1.0, beta * ridge))
-    value, slope, loss = energy(w)
-    step = 1.0 / np.sqrt(beta * (np.linalg.norm(x[0], 2) ** 2 + ridge))
+    w = rng.standard_normal(shape) / np.sqrt(max(1.0, ridge))
+    step = 1.0 / np.sqrt(np.linalg.norm(x[0], 2) ** 2 + ridge)
     records, accepted = [], 0.0
     for sweep in range(burn + sweeps):
+        # Cooled over the first half of the burning, so that chains do not freeze where they start.
+        now = beta * min(1.0, beta ** (2 * sweep / max(burn, 1) - 1)) if beta > 1 else beta
+        value, slope, loss = energy(w, now)
         momentum = rng.standard_normal(shape)
         start = value + (momentum**2).sum(axis=-1) / 2
-        length = step * rng.uniform(0.5, 1.0)
+        length = step * rng.uniform(0.5, 1.0) / np.sqrt(now)
         at, force = w, slope
         for _ in range(leaps):
             momentum = momentum - length / 2 * force
             at = at + length * momentum
-            ahead, force, lost = energy(at)
+            ahead, force, lost = energy(at, now)
             momentum = momentum - length / 2 * force
         change = start - ahead - (momentum**2).sum(axis=-1) / 2
         chance = np.exp(np.minimum(change, 0.0))
         taken = rng.random(change.shape) < chance
         w = np.where(taken[..., None], at, w)
-        slope = np.where(taken[..., None], force, slope)
-        value, loss = np.where(taken, ahead, value), np.where(taken, lost, loss)
+        loss = np.where(taken, lost, loss)
         if sweep < burn:
             step *= np.exp(0.1 * (float(chance.mean()) - TARGET))
             continue

@@ -348,7 +348,7 @@ EXPERIMENT = Experiment(
     question="Which rule does (25) describe, and do gamma decay and batch normalization agree as Fig. 1(b) says?",
     run=run,
     full=Settings(
-        sizes=(100, 200, 400), replicas=(640, 320, 160), size=1024, runs=12, steps=4000, epochs=(50, 400)
+        sizes=(100, 200, 400), replicas=(640, 320, 160), size=512, runs=12, steps=3000, epochs=(50, 400)
     ),
     quick=Settings(
         sizes=(50, 100, 200), replicas=(240, 120, 60), size=192, runs=8, steps=1500, epochs=(30, 150)

@@ -35,14 +35,16 @@ HALF_ERROR = 0.05
 HALF_CRITERION = f"within {HALF_ERROR:g} of the derived load"
 NAMES = ("Q", "q", "R", "training loss", "generalization error")
 STUDENT = "relu"
-OFF = 6.0
-"""Standard errors beyond which the paper's replacement is refuted."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """``sizes`` and ``sets`` of examples are those that are sampled, at ``load``; ``burn`` and ``sweeps`` of
-    the sampler; ``ends`` are loads next to the end of interpolation, at ``end_size`` with ``end_sets``."""
+    the sampler; ``ends`` are loads next to the end of interpolation, at ``end_size`` with ``end_sets``.
+
+    ``colder`` temperatures are not sampled: from beta = 64 on, chains of N = 256 still approach the theory
+    after 800 sweeps.
+    """
 
     sizes: tuple[int, ...]
     sets: tuple[int, ...]
@@ -50,8 +52,8 @@ class Settings:
     sweeps: int
     end_size: int
     end_sets: int
-    betas: tuple[float, ...] = (1.0, 4.0, 16.0, 64.0)
-    colder: tuple[float, ...] = (256.0, 1024.0)
+    betas: tuple[float, ...] = (1.0, 4.0, 16.0)
+    colder: tuple[float, ...] = (64.0, 256.0, 1024.0)
     load: float = 1.0
     ridge: float = 0.1
     noise: float = 0.25
@@ -226,18 +228,21 @@ def _finding(
     error = NAMES.index("generalization error")
     rows = [_row(s, c, error) for s, c in zip(exact, comparisons, strict=False)]
     last = rows[-1]
-    off = max(c.wrong_z()["the paper's replacement"] for c in comparisons)
+    cold = comparisons[-1]
+    off = cold.wrong_z()["the paper's replacement"]
+    level = statistics.single_level(len(NAMES))
     return Finding(
         claim="luo2019.claim-gibbs",
         says="in equilibrium the weights of a ReLU student follow a Gibbs distribution with the free energy (21)",
         answer=(
             f"At beta = {last['beta']:g} sampled weights have the error {last['sampled']:.4f} "
             f"({last['error']:.4f}); the exact theory says {last['exact']:.4f}, the replacement behind (21) "
-            f"{last['replaced']:.4f}. Sampling follows the exact free energy; the shortest interpolating weights "
-            "follow its limit without ridge; (25) follows least squares on the positive targets; descent without a "
-            "ridge follows none of them, since it stops where its start lets it."
+            f"{last['replaced']:.4f}, off by up to {off:.1f} standard errors of an average. Sampling follows the "
+            "exact free energy; the shortest interpolating weights follow its limit without ridge; (25) follows "
+            "least squares on the positive targets; descent without a ridge follows none of them, since it stops "
+            "where its start lets it."
         ),
-        verdict="refuted" if off > OFF else "confirmed",
+        verdict="refuted" if statistics.p_value(off, cold.degrees) < level else "confirmed",
         evidence={"temperatures": rows, "end of interpolation": end.measured},
     )
 
