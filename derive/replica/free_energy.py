@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from sympy import Expr, Function, Integer, Limit, Mul, Rational, Symbol, exp, log, oo, sqrt
 
@@ -110,6 +110,7 @@ def entropic_part(energy: Energy) -> tuple[Expr, list[Step]]:
     return volume + Rational(1, 2) - (energy.precision + beta * ridge) * (q + Delta) / 2, steps
 
 
+@cache
 def ground_energy(energy: Energy) -> Expr:
     """What the entropic part becomes per beta as beta goes to infinity with Delta = chi / beta, negated: the
     cost of the ridge less that of the overlaps."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from sympy import Dummy, Expr, Integer, Symbol, solve
 
@@ -60,6 +61,7 @@ class SaddlePoint:
         return (self.overlap, self.norm, self.teacher, self.stability)
 
 
+@cache
 def saddle_point(energy: Energy) -> SaddlePoint:
     """Differentiate the free energy and write the derivatives by the moments of the inner problem."""
     _, variance, _ = energy.target
