@@ -51,6 +51,7 @@ def test_a_wrong_theory_makes_regression_fail(folder: Path, monkeypatch: pytest.
         return right(loads, 2 * noise, ridge, name)
 
     monkeypatch.setattr(regression, "theory", wrong)
+    monkeypatch.setattr(regression, "linear_figure", lambda *arguments: None)
     monkeypatch.setattr(regression, "expected_scale", lambda batch: 1.0)
     assert outcomes(regression.run(REGRESSION, Context(folder, workers=1))) == [False, False, False]
 
@@ -74,6 +75,7 @@ def test_relu_generalization(folder: Path) -> None:
 
 def test_a_wrong_theory_makes_relu_generalization_fail(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relu_generalization, "printed", lambda load, noise: 1 - load / 4)
+    monkeypatch.setattr(relu_generalization, "relu_figure", lambda *arguments: None)
     assert outcomes(relu_generalization.run(RELU, Context(folder, workers=1))) == [False]
 
 
