@@ -185,7 +185,6 @@ def _figure(
     left.set_title(f"infinite width, $L = {DEPTH}$")
     left.legend()
     right.set_xticks(settings.depths)
-    right.set_yscale("log")
     right.set_xlabel("depth $L$")
     right.set_title(f"$M = {settings.widths[-1]}$, $T = {settings.deep_samples}$")
     return Picture(

@@ -192,7 +192,7 @@ def _figure(settings: Settings, found: dict[int, list[Ensemble]]) -> Picture:
     ax.set_xticks(settings.outputs, [str(C) for C in settings.outputs])
     ax.set_xlabel("outputs $C$")
     ax.set_ylabel("eigenvalues")
-    ax.legend()
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return Picture(
         figure,
         f"Largest eigenvalues with layer normalization against the number of outputs, M = {width}, T = "
