@@ -47,6 +47,7 @@ ELEMENTARY = frozenset(
         "tanh",
         "erf",
         "erfc",
+        "gamma",
         "sign",
     )
 )

@@ -8,6 +8,7 @@ enters their equations, propositions and claims in the ledger, in this order.
 from derive.papers.luo2019 import (  # noqa: F401, I001
     dynamics,
     propositions,
+    regularization,
     curves,
     generalization,
 )
