@@ -12,6 +12,7 @@ from numerics.perceptron import solve_perceptron
 from numerics.runtime.errors import InputError
 from validate.experiments import Context
 from validate.experiments.luo2019 import dynamics, stability
+from validate.experiments.luo2019 import statistics as batches
 from validate.report.model import ExperimentResult
 
 
@@ -71,3 +72,19 @@ def test_stability(tmp_path: Path) -> None:
 def test_flow_refuses_an_impossible_angle() -> None:
     with pytest.raises(InputError, match="in \\[-1, 1\\]"):
         solve_perceptron("relu", (1.0, 1.5, 1.0), [1.0], 0.5)
+
+
+BATCHES = batches.Settings(numbers=200_000, sizes=(8, 32, 64, 128, 256), fitted=32, seed=8)
+
+
+def test_statistics(tmp_path: Path) -> None:
+    result = batches.run(BATCHES, Context(tmp_path, workers=1))
+    assert outcomes(result) == [True] * 4
+    assert result.checks[1].details["z of wrong theories"]["zeta = 3/(4M)"] > 6
+    assert result.findings[0].verdict == "refuted"
+
+
+def test_half_a_correction_makes_statistics_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = batches.derived_change
+    monkeypatch.setattr(batches, "derived_change", lambda *case: right(*case) / 2)
+    assert outcomes(batches.run(BATCHES, Context(tmp_path, workers=1)))[2] is False

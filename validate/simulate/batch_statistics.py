@@ -45,7 +45,8 @@ class Draw:
 def sample(draw: Draw, batches: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """For each of ``batches``: m and q = mean square - 1; s and 1/s of the standard deviation; the loss
     (target - output)^2 / 2 averaged over the batch less the same with the population's normalization
-    (``excess``); and <target phi(z)> and <phi(z)^2> of the normalized z (``overlap``, ``square``)."""
+    (``excess``); <target phi(z)> and <phi(z)^2> of the normalized z (``overlap``, ``square``), and what they are
+    more than the same of t (``overlap_excess``, ``square_excess``)."""
     shape = (batches, draw.samples)
     law = _law(draw.law)
     t, e = law(rng, shape), rng.standard_normal(shape)
@@ -63,6 +64,8 @@ def sample(draw: Draw, batches: int, rng: np.random.Generator) -> dict[str, np.n
     return {
         "m": m, "q": q, "s": s, "inverse": 1 / s, "excess": excess.mean(axis=1) / 2,
         "overlap": (target * phi(z)).mean(axis=1), "square": (phi(z) ** 2).mean(axis=1),
+        "overlap_excess": (target * (phi(z) - phi(t))).mean(axis=1),
+        "square_excess": (phi(z) ** 2 - phi(t) ** 2).mean(axis=1),
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 EXPERIMENTS: tuple[str, ...] = (
     "dynamics",
     "stability",
+    "statistics",
     "regression",
     "relu_generalization",
     "replica",

@@ -18,6 +18,9 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
             ("claim-maximal-rate", "claim-effective-rate", "proposition1", "proposition3"),
             "luo2019.stability",
         ),
+        "Is batch normalization the population's plus gamma decay?": evidence.about(
+            ("eq3", "claim-linear-decay", "claim-remainder-vanishes", "c4"), "luo2019.statistics"
+        ),
         "Does batch normalization generalize as gamma decay of the equivalent strength?": evidence.about(
             ("claim-bn-equals-decay", "claim-bn-equals-decay-relu"), "luo2019.regression"
         ),
