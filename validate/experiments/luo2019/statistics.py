@@ -330,7 +330,7 @@ def _figure(settings: Settings, means: Mapping[tuple[str, str, str, bool], Seque
         right.plot([0], [derived_change(*case)], "D", color=COLOURS[k % len(COLOURS)], ms=6, zorder=4)
     right.set_xlabel("$1/M$")
     right.set_ylabel("$M$ times the change of the loss")
-    right.set_xlim(-0.008, 0.22)  # room for the legend
+    right.set_xlim(-0.008, 0.27)  # room for the legend
     right.legend(loc="center right")
     return Picture(
         figure,
