@@ -27,7 +27,7 @@ from derive.evaluate import evaluate
 DIGITS = 50
 AGREEMENT = mpmath.mpf(10) ** -45
 SIZES = ((1, 1), (2, 2), (2, 3), (3, 2))
-PAPERS = ("takagi2020", "luo2019", "karakida2019", "reyes2020")
+PAPERS = ("takagi2020", "luo2019", "karakida2019", "reyes2020", "bjorck2018")
 
 Point = dict[str, Any]
 

@@ -12,8 +12,8 @@ import pytest
 from derive import ledger
 from numerics.runtime.errors import InputError
 from validate import validation
-from validate.experiments import Context, registry
-from validate.experiments.reyes2020 import answers, full_hessian, judging, parts, runs, training
+from validate.experiments import Context, judging, registry
+from validate.experiments.reyes2020 import answers, full_hessian, parts, runs, training
 from validate.report.model import ExperimentResult
 from validate.simulate import digits
 from validate.simulate.curvature import last_layer_hessian

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from validate.experiments.context import Context
     from validate.report.model import ExperimentResult
 
-PAPERS = ("takagi2020", "luo2019", "reyes2020", "karakida2019")
+PAPERS = ("takagi2020", "luo2019", "reyes2020", "karakida2019", "bjorck2018")
 
 
 @dataclass(frozen=True)

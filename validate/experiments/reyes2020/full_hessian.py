@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from validate.experiments import Context, Experiment
+from validate.experiments.judging import CRITERION, judge
 from validate.experiments.reyes2020 import runs
-from validate.experiments.reyes2020.judging import CRITERION, judge
 from validate.report.figures import BLUE, COLOURS, VERMILION, panels
 from validate.report.model import ExperimentResult, Finding, Picture, Table
 from validate.simulate import digits

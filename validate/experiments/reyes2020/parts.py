@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from validate.experiments import Context, Experiment
+from validate.experiments.judging import CRITERION, judge
 from validate.experiments.reyes2020 import runs
-from validate.experiments.reyes2020.judging import CRITERION, judge
 from validate.report.figures import COLOURS, panels
 from validate.report.model import Check, ExperimentResult, Finding, Picture, Table
 from validate.simulate import digits

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from validate.experiments import Context, Experiment
+from validate.experiments.judging import CRITERION, Pairs, judge
 from validate.experiments.reyes2020 import runs
-from validate.experiments.reyes2020.judging import CRITERION, Pairs, judge
 from validate.experiments.reyes2020.training_figures import convergence_figure, spectrum_figure
 from validate.report.model import Check, ExperimentResult, Finding, Table
 

@@ -1,0 +1,31 @@
+"""What the report on bjorck2018 is for, answered in words that the results decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from derive.equation import LedgerEntry
+from validate.experiments.answers import Evidence
+from validate.report.model import ExperimentResult
+
+
+def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult]) -> dict[str, str]:
+    """The questions and what ledger and experiments say to them."""
+    evidence = Evidence.on("bjorck2018", entries, results)
+    return {
+        "Do the terms of a gradient agree without normalization, and cancel with it?": evidence.about(
+            ("claim-table1-without", "claim-table1-with"), "bjorck2018.initialization"
+        ),
+        "Are gradients larger and their tails heavier without it?": evidence.about(
+            ("claim-gradients-larger", "claim-heavy-tails", "claim-low-rank"), "bjorck2018.initialization"
+        ),
+        "What does depth do to activations?": " ".join(
+            (
+                evidence.about(("claim-moments-constant", "claim-moments-grow"), "bjorck2018.initialization"),
+                evidence.answered("depth_growth"),
+            )
+        ).strip(),
+        "What does the network put out before training?": evidence.about(
+            ("claim-output-scale", "claim-one-class", "claim-input-independent"), "bjorck2018.initialization"
+        ),
+    }
