@@ -212,9 +212,11 @@ def _moments(settings: Settings, own: Records) -> tuple[Finding, Finding]:
             f"{ranges['batch', 'stream']:.3g}: the stream is a reflected walk, whose square grows with the number "
             "of blocks. Only what comes out of a normalization is constant, by definition.",
             "confirmed" if all(constant.values()) else "conditional",
-            {"criterion": f"within a factor of {CONSTANT:g} wherever it is measured; else conditional, as the normalized "
-             "outputs have mean 0 and variance 1 by definition", **{
-                f"{n}, {w}": r for (n, w), r in ranges.items()}},
+            {
+                "criterion": f"within a factor of {CONSTANT:g} wherever it is measured; else conditional, as the "
+                "normalized outputs have mean 0 and variance 1 by definition",
+                **{f"{n}, {w}": r for (n, w), r in ranges.items()},
+            },
         ),
         Finding(
             f"{PAPER}.claim-moments-grow",
