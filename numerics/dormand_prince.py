@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from numerics.kernel.flow import OBSERVABLES, RATES
 from numerics.kernel.inputs import shape_of
 from numerics.kernel.kernel import Kernel
+from numerics.runtime.devices import to_host
 from numerics.system import System
 from numerics.trajectories import (
     FINISHED,
@@ -104,13 +104,13 @@ class _Run:
         """The rates at states ``y`` of the trajectories ``rows``."""
         found = self.kernel(self.inputs(y, rows), self.sizes, groups=(RATES,))
         return np.concatenate(
-            [_to_numpy(found[r]).reshape(len(y), -1) for r in self.system.state.values()], axis=1
+            [to_host(found[r]).reshape(len(y), -1) for r in self.system.state.values()], axis=1
         )
 
     def watch(self, y: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The observables at states ``y``, as columns."""
         found = self.kernel(self.inputs(y, rows), self.sizes, groups=(OBSERVABLES,))
-        return np.stack([_to_numpy(found[n]) for n in self.system.observables], axis=1)
+        return np.stack([to_host(found[n]) for n in self.system.observables], axis=1)
 
     def norm(self, v: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Root mean square of ``v`` relative to the tolerances."""
@@ -238,8 +238,3 @@ class _Step:
             self.change[rows] + b * (self.r3[rows] + a * (self.r4[rows] + b * self.r5[rows]))
         )
         return np.where(a == 1, self.y1[rows], inside)
-
-
-def _to_numpy(values: Any) -> np.ndarray:
-    """The array on the host: cupy's arrays say how."""
-    return values.get() if hasattr(values, "get") else np.asarray(values)

@@ -17,6 +17,7 @@ from numerics.kernel.inputs import shape_of
 from numerics.models import parameter_values
 from numerics.runs import flow_of, solve_run
 from numerics.runtime import runfile
+from numerics.runtime.devices import to_host
 from numerics.runtime.errors import InputError
 from numerics.runtime.runfile import Run
 from numerics.system import System, system_of
@@ -50,11 +51,11 @@ class Dynamics:
         Raises InputError for a vector of the wrong length.
         """
         found = self._evaluate(y, "rates")
-        return self.pack({name: found[rate_name(name)] for name in self.system.state})
+        return self.pack({name: to_host(found[rate_name(name)]) for name in self.system.state})
 
     def generalization_error(self, y: Any) -> float:
         """The error at the state ``y``, without the floor of label noise."""
-        return float(self._evaluate(y, "observables")["generalization_error"])
+        return float(to_host(self._evaluate(y, "observables")["generalization_error"]))
 
     def solve(self) -> Solution:
         """The run integrated by our own solver, to its times and tolerance."""

@@ -12,6 +12,7 @@ import sympy
 
 from numerics.kernel.inputs import shape_of
 from numerics.kernel.kernel import choose_backend
+from numerics.runtime.devices import to_host
 from numerics.runtime.errors import InputError, unknown_name
 from numerics.system import System, system_of
 from numerics.trajectories import STEP_TOO_SMALL, STOPPED_BY_EVENT, Trajectories
@@ -258,5 +259,5 @@ def _observed(
         inputs[name] = own[0] if len(own) == 1 else np.repeat(own, times, axis=0)
     found = system.kernel(backend)(inputs, sizes, groups=("observables",))
     return {
-        n: np.asarray(found[n]).reshape(sets, times) for n in system.observables if not n.startswith("event_")
+        n: to_host(found[n]).reshape(sets, times) for n in system.observables if not n.startswith("event_")
     }

@@ -16,6 +16,7 @@ import numpy as np
 import sympy
 
 from numerics.kernel.flow import RATES, rate_name
+from numerics.runtime.devices import to_host
 from numerics.runtime.errors import IncompleteResult, InputError
 from numerics.system import system_of
 
@@ -144,7 +145,7 @@ class _Problem:
     def rates(self, x: np.ndarray) -> np.ndarray:
         """The rates (sets, unknowns)."""
         found = self.kernel({**self.parameters, **self.arrays(x)}, groups=(RATES,))
-        return np.stack([found[rate_name(s.name)][(slice(None), *at)] for s, at in self.places], axis=1)
+        return np.stack([to_host(found[rate_name(s.name)])[(slice(None), *at)] for s, at in self.places], axis=1)
 
     def jacobian(self, x: np.ndarray) -> np.ndarray:
         """Differences of sixth order, in one batch: accurate to about 1e-12 where the rates are smooth."""

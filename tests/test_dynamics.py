@@ -10,6 +10,7 @@ from scipy.integrate import solve_ivp
 
 from numerics.dynamics import dynamics
 from numerics.runtime.errors import InputError
+from numerics.system import System
 from validate import plots
 from validate.runs import setup_of
 from validate.simulate import simulate
@@ -29,6 +30,37 @@ def test_scipy_integrates_it_to_the_same_curve(name: str) -> None:
     np.testing.assert_allclose(found.y[:, -1], expected, rtol=1e-6, atol=1e-8)
     error = model.generalization_error(found.y[:, -1])
     assert error == pytest.approx(ours["generalization_error"][at], rel=1e-6)
+
+
+class OnDevice:
+    """An array that must be asked for, as cupy's are."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def get(self) -> np.ndarray:
+        return self.array
+
+    def __array__(self, *_: object) -> np.ndarray:
+        raise TypeError("implicit conversion to a numpy array is not allowed")
+
+
+def test_results_come_back_from_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The observables, the solver and the vector form ask for what a kernel left on a device."""
+    plain = dynamics(EXAMPLES / "committee.toml", backend="numpy")
+    want = plain.solve()["generalization_error"]
+    rates = plain.ode(0.0, plain.start)
+    kernel = System.kernel
+
+    def on_device(self: System, backend: str):
+        run = kernel(self, backend)
+        return lambda *given, **named: {n: OnDevice(a) for n, a in run(*given, **named).items()}
+
+    monkeypatch.setattr(System, "kernel", on_device)
+    model = dynamics(EXAMPLES / "committee.toml", backend="numpy")
+    np.testing.assert_array_equal(model.solve()["generalization_error"], want)
+    np.testing.assert_array_equal(model.ode(0.0, model.start), rates)
+    assert model.generalization_error(model.start) == want[0]
 
 
 def test_at_perfect_learning_nothing_moves() -> None:

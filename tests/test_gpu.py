@@ -22,7 +22,7 @@ from numerics.kernel.kernel import compile_program
 from numerics.models import parameter_values
 from numerics.products import ProductLaw
 from numerics.runs import flow_of
-from numerics.runtime.devices import cupy_status
+from numerics.runtime.devices import cupy_status, to_host
 from numerics.runtime.runfile import load
 from numerics.system import system_of
 from tests.test_cli_generate import RUN
@@ -30,7 +30,6 @@ from tests.test_kernel import point
 from tests.test_simulate_array_module import CASES
 from validate.products import kolmogorov_distance
 from validate.simulate import Setup, simulate
-from validate.simulate.arrays import to_host
 from validate.simulate.deep import architecture, measure
 from validate.simulate.deep.architecture import PLACES
 from validate.simulate.perceptron import PerceptronSetup, simulate_perceptron
@@ -129,7 +128,7 @@ def test_perceptrons_have_the_same_law(statistics: str, cupy: Any) -> None:
 @pytest.mark.parametrize("place", PLACES)
 def test_deep_networks_have_the_same_eigenvalues(place: str, cupy: Any) -> None:
     """Weights and inputs come from one stream on the host: the numbers agree, not only their law."""
-    shape = architecture((60, 60, 60, 2), "gelu", 2.0, 0.1, place)
+    shape = architecture((60, 60, 60, 3), "gelu", 2.0, 0.1, place)
     ours, theirs = (measure(shape, 200, 2, seed=6, xp=xp) for xp in (np, cupy))
     np.testing.assert_allclose(theirs.eigenvalues, ours.eigenvalues, rtol=1e-8)
 

@@ -11,6 +11,9 @@ import platform
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from numerics.runtime.errors import BackendUnavailable, unknown_name
 
@@ -63,6 +66,11 @@ def cupy_status() -> Status:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [error.__class__.__name__])[0]
+
+
+def to_host(array: Any) -> np.ndarray:
+    """The array as numpy's: cupy refuses to convert without being asked."""
+    return array.get() if hasattr(array, "get") else np.asarray(array)
 
 
 def _c_status() -> Status:

@@ -22,11 +22,6 @@ def special_functions(xp: Any) -> ModuleType:
     return cupyx.scipy.special
 
 
-def to_host(array: Array) -> np.ndarray:
-    """The array as numpy's."""
-    return array.get() if hasattr(array, "get") else np.asarray(array)
-
-
 def semidefinite_cholesky(matrices: Array, xp: Any) -> Array:
     """Lower triangular L with L L^T = matrices (..., n, n), for positive semidefinite matrices of any rank.
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from validate.simulate.arrays import Array, to_host
+from numerics.runtime.devices import to_host
+from validate.simulate.arrays import Array
 from validate.simulate.committee import Gradient, Sample
 from validate.simulate.models import model_of
 from validate.simulate.setup import Setup

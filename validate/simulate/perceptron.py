@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from numerics.runtime.devices import to_host
 from numerics.runtime.errors import InputError, unknown_name
 from validate.simulate.activations import activation
-from validate.simulate.arrays import Array, to_host
+from validate.simulate.arrays import Array
 from validate.simulate.inputs import input_law
 from validate.simulate.streams import FRAME, INPUTS, NOISE, Draws, replica_generator
 

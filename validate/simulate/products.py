@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from numerics.runtime.devices import to_host
 from numerics.runtime.errors import InputError
 from numerics.runtime.progress import progress
-from validate.simulate.arrays import Array, to_host
+from validate.simulate.arrays import Array
 
 ARRAYS_AT_ONCE = 5
 """Matrices that one draw holds at a time: the product, a factor, their product, and what the SVD needs."""

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from numerics.runtime import checkpoint as checkpoints
+from numerics.runtime.devices import to_host
 from numerics.runtime.errors import InputError, unknown_name
 from numerics.runtime.progress import progress as progress_bar
-from validate.simulate.arrays import to_host
 from validate.simulate.chain import Chain
 from validate.simulate.compiled import CompiledChain, CompiledDirect
 from validate.simulate.direct import Direct

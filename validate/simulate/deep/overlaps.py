@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from numerics.runtime.devices import to_host
 from numerics.runtime.errors import InputError
-from validate.simulate.arrays import Array, to_host
+from validate.simulate.arrays import Array
 from validate.simulate.deep.architecture import Architecture
 from validate.simulate.deep.network import PARAMETERS, Network, draw, gaussian_inputs
 from validate.simulate.streams import Seed
