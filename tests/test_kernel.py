@@ -138,6 +138,20 @@ def test_c_and_numpy_agree_at_every_size_and_for_batches(students: int) -> None:
             np.testing.assert_allclose(one[name], other[name], rtol=0, atol=TOLERANCE * (students + 2) ** 2)
 
 
+@pytest.mark.skipif(find_compiler() is None, reason="no C compiler")
+@pytest.mark.parametrize("activation", ["relu", "leaky-relu(0.3)", pytest.param("gelu", marks=pytest.mark.slow)])
+def test_batches_agree_where_tables_fill_inside_tables(activation: str) -> None:
+    """Averages of many parts keep tables of two and three indices; 5 sets, K != M."""
+    program = flow_program(derive_flow(committee(activation, normalization="none")))
+    fast, plain = compile_program(program, "c"), compile_program(program, "numpy")
+    for students, teachers in ((3, 2), (2, 3)):
+        values = point(students, teachers, seed=1, sets=(5,))
+        one, other = fast(values), plain(values)
+        for name in one:
+            scale = max(1.0, np.abs(other[name]).max())
+            np.testing.assert_allclose(one[name], other[name], rtol=0, atol=TOLERANCE * scale, err_msg=name)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_batch_is_its_members(backend: str) -> None:
     kernel = flow_kernel("none", backend)

@@ -52,10 +52,10 @@ def test_nvrtc_accepts_the_text(activation: str) -> None:
 
 
 @pytest.mark.skipif(find_compiler() is None, reason="no C compiler")
-@pytest.mark.parametrize("normalization", ["none", "batch"])
-def test_the_body_computes_what_numpy_computes(normalization: str) -> None:
+@pytest.mark.parametrize(("activation", "normalization"), [("erf", "none"), ("erf", "batch"), ("relu", "none")])
+def test_the_body_computes_what_numpy_computes(activation: str, normalization: str) -> None:
     """The CUDA text through C: 5 parameter sets, one thread each, against the numpy backend."""
-    program = flow_program(derive_flow(committee("erf", normalization=normalization)))
+    program = flow_program(derive_flow(committee(activation, normalization=normalization)))
     emitted = emit_cuda.emit(program)
     sets = 5
     values = point(3, 2, sets=(sets,))

@@ -149,7 +149,8 @@ class Schedule:
         return path[:shared], tuple(loop for loop in path[shared:] if loop.index in own)
 
     def _table_key(self, node: Node, home: Path, loops: Path) -> tuple[Path, Node, tuple[str, ...]]:
-        names = {loop.index: f"t{k}" for k, loop in enumerate(loops)}
+        # Named by depth: a table that is filled inside another's loops must not take their names.
+        names = {loop.index: f"t{k}" for k, loop in enumerate(loops, len(home))}
         return home, self.graph.rename(node, names), tuple(loop.size for loop in loops)
 
     def _table(self, node: Node, home: Path, loops: Path) -> Table | None:
@@ -157,7 +158,7 @@ class Schedule:
 
     def _new_table(self, node: Node, home: Path, loops: Path) -> Table:
         key = self._table_key(node, home, loops)
-        own = tuple(Loop(f"t{k}", loop.size) for k, loop in enumerate(loops))
+        own = tuple(Loop(f"t{k}", loop.size) for k, loop in enumerate(loops, len(home)))
         table = self.tables[key] = Table(f"table{len(self.tables)}", home, own, key[1])
         self._collect(table.node, home + own, set())
         return table
