@@ -43,3 +43,7 @@ class Paper:
         return Verdict(
             "open", f"measured by the experiment {self.name}.{experiment}", evidence={"experiment": experiment}
         )
+
+    def lacking(self, what: str) -> Verdict:
+        """An open verdict on a claim that nothing here can test, with what a test would need."""
+        return Verdict("open", f"not tested here; it needs {what}", evidence={"needs": what})

@@ -1,9 +1,10 @@
 """Bjorck, Gomes, Selman, Weinberger: Understanding batch normalization (NeurIPS 2018).
 
-Importing the modules enters their claims in the ledger, in this order.
+Equations (1) to (5), Theorem 1, what Table 1 says by itself, and every sentence that claims something;
+importing the modules enters them in the ledger, in this order.
 """
 
-from derive.papers.bjorck2018 import initialization  # noqa: F401
+from derive.papers.bjorck2018 import convolution, noise, training, initialization, theorem, conditioning  # noqa: F401, I001
 from derive.papers.bjorck2018.setting import paper
 
 LEDGER = paper.ledger

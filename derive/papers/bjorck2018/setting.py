@@ -4,4 +4,5 @@ from __future__ import annotations
 
 from derive.papers.paper import Paper
 
-paper = Paper("bjorck2018")
+PAPER = "bjorck2018"
+paper = Paper(PAPER)
