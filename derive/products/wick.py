@@ -126,7 +126,7 @@ def _spectral(order: int) -> tuple[tuple[Expr, Expr], ...]:
 def finite_moment(order: int, factors: int | Expr = M, size: int | Expr = N) -> Expr:
     """The exact mean of (1/N) tr (X X^T)^order: for numbers a rational, else closed in the symbols M and N.
 
-    Raises DerivationError for an order outside 1 ... 6, and a number of factors or a size below 1.
+    Raises DerivationError for an order outside of 1 to LARGEST_ORDER, and a number of factors or a size below 1.
     """
     if not 1 <= order <= LARGEST_ORDER:
         raise DerivationError(f"the order must lie between 1 and {LARGEST_ORDER}, not {order}")

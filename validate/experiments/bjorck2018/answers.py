@@ -28,4 +28,20 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
         "What does the network put out before training?": evidence.about(
             ("claim-output-scale", "claim-one-class", "claim-input-independent"), "bjorck2018.initialization"
         ),
+        "What is the density of Theorem 1 a density of?": evidence.about(
+            ("theorem1-variable", "theorem1-support", "claim-origin", "claim-practical-size"),
+            "bjorck2018.products",
+        ),
+        "What does depth do to the conditioning of a linear network?": " ".join(
+            (
+                evidence.about(
+                    ("claim-largest", "claim-heavier-tails", "claim-condition-depth", "claim-condition-measured"),
+                    "bjorck2018.products",
+                ),
+                evidence.answered("products"),
+            )
+        ).strip(),
+        "Does a larger condition number need a smaller learning rate?": evidence.about(
+            ("claim-kappa-rate", "claim-kappa-convergence", "claim-single-matrix"), "bjorck2018.products"
+        ),
     }
