@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import scipy.sparse.linalg
 import scipy.special
 
 from numerics.runtime.errors import InputError
-from validate.simulate.deep import Architecture, Layer, Network, Parameters, architecture, descend, measure
+from tests.device import Device
+from validate.simulate.deep import (
+    Architecture,
+    Layer,
+    Network,
+    Parameters,
+    architecture,
+    descend,
+    measure,
+    overlaps,
+)
 from validate.simulate.deep.architecture import PLACES
 from validate.simulate.deep.descent import Task, loss_and_gradient, task
 from validate.simulate.deep.gram import GramOperator, gram_matrix
@@ -228,26 +241,34 @@ def test_single_precision(place):
     assert network.pull(trace, trace.outputs).flat(np).dtype == np.float32
 
 
-class Disguise:
-    """Looks like another array module; its arrays are numpy's."""
+@pytest.mark.parametrize("place", PLACES)
+def test_another_array_module_measures_the_same(place, monkeypatch):
+    """Everything stays on the device: an array that strays is refused."""
+    device = Device()
+    for name in ("cupyx", "cupyx.scipy", "cupyx.scipy.special"):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace())
+    sys.modules["cupyx"].scipy = sys.modules["cupyx.scipy"]
+    sys.modules["cupyx.scipy"].special = SimpleNamespace(ndtr=device.wrapped(scipy.special.ndtr))
+    shape = architecture((20, 20, 20, 2), "gelu", 2.0, 0.1, place)
+    ours, other = (measure(shape, 80, 1, seed=6, xp=xp) for xp in (np, device))
+    for name, values in vars(ours).items():
+        np.testing.assert_allclose(vars(other)[name], values, rtol=1e-11, atol=1e-13)
+    if place != "batch-middle":
+        ours, other = (overlaps(shape, 5, 2, seed=6, xp=xp) for xp in (np, device))
+        np.testing.assert_allclose(other.backward_squares, ours.backward_squares, rtol=1e-13)
 
-    __name__ = "numpy"
 
-    def __getattr__(self, name):
-        return getattr(np, name)
-
-
-def test_another_array_module_measures_the_same(monkeypatch):
-    cupyx = SimpleNamespace(scipy=SimpleNamespace(special=scipy.special, sparse=scipy.sparse))
-    for name, module in (
-        ("cupyx", cupyx), ("cupyx.scipy", cupyx.scipy), ("cupyx.scipy.special", scipy.special),
-        ("cupyx.scipy.sparse", scipy.sparse), ("cupyx.scipy.sparse.linalg", scipy.sparse.linalg),
-    ):  # fmt: skip
-        monkeypatch.setitem(sys.modules, name, module)
-    for place in PLACES:
-        shape = architecture((20, 20, 20, 2), "gelu", 2.0, 0.1, place)
-        ours, other = (measure(shape, 80, 1, seed=6, xp=xp) for xp in (np, Disguise()))
-        np.testing.assert_array_equal(ours.eigenvalues, other.eigenvalues)
+def test_script_of_figure_1_measures_what_ensembles_measure(tmp_path):
+    """The same networks; a second process, as one runs it on a GPU."""
+    script, file = Path(__file__).parents[1] / "docs" / "figure_1.py", tmp_path / "found.json"
+    options = ["--backend", "numpy", "--widths", "150,20", "--replicas", "2", "--threads", "2"]
+    subprocess.run([sys.executable, script, "measure", *options, file], check=True, capture_output=True)
+    networks = json.loads(file.read_text())["networks"]
+    for number, model in enumerate((("relu", 2.0, 0.0), ("tanh", 3.0, 0.64))):
+        for M, place in itertools.product((20, 150), ("none", "mean")):
+            want = measure(architecture((M, M, M, 1), *model, place), M, 2, seed=(32, number, M))
+            found = np.array(networks[model[0]][str(M)][place])
+            np.testing.assert_allclose(found, np.stack([want.largest, want.mean_eigenvalue], axis=1), rtol=1e-10)
 
 
 @pytest.mark.parametrize(

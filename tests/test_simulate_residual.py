@@ -13,6 +13,7 @@ import pytest
 from autograd.scipy.special import logsumexp
 
 from numerics.runtime.errors import InputError
+from tests.device import Device, DeviceArray, on_host
 from validate.simulate.layers import kernel_gradient, softmax_cross_entropy
 from validate.simulate.residual import Architecture, ResNet
 
@@ -182,40 +183,6 @@ def test_gradients_keep_single_precision():
     logits, pullback = network.forward(images)
     gradients = pullback(softmax_cross_entropy(logits, labels)[1]())
     assert {gradient.dtype for gradient in gradients.values()} == {np.dtype(np.float32)}
-
-
-class DeviceArray(np.ndarray):
-    """As an array of cupy: it refuses numpy's functions, and operations with numpy's arrays."""
-
-    def __array_function__(self, function, types, args, kwargs):
-        raise TypeError(f"numpy.{function.__name__} was given an array of the device")
-
-    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
-        if any(type(x) is np.ndarray and x.ndim for x in inputs):
-            raise TypeError(f"numpy.{ufunc.__name__} was given arrays of host and device")
-        if out is not None:
-            options["out"] = tuple(x.view(np.ndarray) for x in out)
-        found = getattr(ufunc, method)(*map(on_host, inputs), **options)
-        return out[0] if out is not None else np.asarray(found).view(DeviceArray)
-
-
-class Device:
-    """numpy's functions for such arrays."""
-
-    def __getattr__(self, name):
-        function = getattr(np, name)
-        if not callable(function):
-            return function
-
-        def call(*args, **options):
-            found = function(*map(on_host, args), **{k: on_host(v) for k, v in options.items()})
-            return found.view(DeviceArray) if isinstance(found, np.ndarray) else found
-
-        return call
-
-
-def on_host(x):
-    return x.view(np.ndarray) if isinstance(x, DeviceArray) else x
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -29,8 +29,9 @@ def eigenvalues(matrix: Array, xp: Any = np) -> np.ndarray:
 def largest(operator: Array | GramOperator, count: int, xp: Any = np) -> tuple[np.ndarray, Array]:
     """The ``count`` largest eigenvalues, descending, and their eigenvectors (size, count).
 
-    ``operator`` is a symmetric matrix or a GramOperator.  Lanczos is ARPACK's (scipy) or cupy's, to the
-    precision of the type, from a fixed start.
+    ``operator`` is a symmetric matrix or a GramOperator.  Lanczos is ARPACK's, to the precision of the type,
+    from a fixed start; the products are made where the operator is (a cupy Lanczos would stop at an absolute
+    residual only, which rounding may never reach).
     """
     matrix_free = isinstance(operator, GramOperator)
     size = operator.size if isinstance(operator, GramOperator) else len(operator)
@@ -40,16 +41,17 @@ def largest(operator: Array | GramOperator, count: int, xp: Any = np) -> tuple[n
         matrix = operator.apply(xp.eye(size, dtype=operator.dtype)) if matrix_free else operator
         values, vectors = xp.linalg.eigh(matrix)
         return to_host(values)[::-1][:count].copy(), vectors[:, ::-1][:, :count]
-    linear = _sparse_linear_algebra(xp)
-    start = xp.asarray(np.random.default_rng(size).standard_normal(size).astype(operator.dtype))
-    lanczos = operator
-    if matrix_free:
-        lanczos = linear.LinearOperator(
-            (size, size), matvec=lambda v: operator.apply(v.reshape(-1)), dtype=operator.dtype
-        )
-    values, vectors = linear.eigsh(lanczos, count, which="LA", v0=start)
-    order = np.argsort(to_host(values))[::-1].copy()
-    return to_host(values)[order], vectors[:, order]
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    def product(v: np.ndarray) -> np.ndarray:
+        w = xp.asarray(v.reshape(-1))
+        return to_host(operator.apply(w) if isinstance(operator, GramOperator) else operator @ w)
+
+    start = np.random.default_rng(size).standard_normal(size).astype(operator.dtype)
+    lanczos = LinearOperator((size, size), matvec=product, dtype=operator.dtype)
+    values, vectors = eigsh(lanczos, count, which="LA", v0=start)
+    order = np.argsort(values)[::-1]
+    return values[order], xp.asarray(vectors[:, order])
 
 
 def trace_of(operator: GramOperator, vectors: Array, generator: np.random.Generator, xp: Any = np) -> float:
@@ -82,14 +84,3 @@ def mean_gradient_overlap(
     # A pseudo-inverse: layer normalization makes the sum of the mean gradients zero.
     squares = (projected * (xp.linalg.pinv(B.T @ GB, RANK) @ projected)).sum(axis=0)
     return values * to_host(squares)
-
-
-def _sparse_linear_algebra(xp: Any) -> Any:
-    """scipy.sparse.linalg, or its counterpart for cupy arrays."""
-    if xp is np:
-        import scipy.sparse.linalg
-
-        return scipy.sparse.linalg
-    import cupyx.scipy.sparse.linalg
-
-    return cupyx.scipy.sparse.linalg
