@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from sympy import Expr, S, Symbol, factor, simplify
+from sympy import Expr, Poly, Rational, S, Symbol, diff, factor, simplify, sqrt
 
 from derive.equation import Equation, Step
 from derive.errors import DerivationError
@@ -121,6 +121,48 @@ def centred_bias(name: str) -> Expr:
         raise DerivationError(f"with {name} the size of a batch is random; centred_bias needs a fixed one")
     # (1/B) sum c_i x_i y_i - (1/B^2) sum_ij c_i c_j x_i y_j, for x and y centred over the data.
     return factor(simplify(1 - (law.same - law.different) * n / B**2))
+
+
+x, y = Symbol("x", real=True), Symbol("y", real=True)
+"""Input and label of a sample."""
+
+weight, epsilon = Symbol("w", real=True), Symbol("epsilon", positive=True)
+
+
+def mean(first: int, second: int) -> Expr:
+    """The symbol of the mean of x^first y^second over the samples."""
+    return Symbol(f"m_{first}{second}", real=True) if first + second else S.One
+
+
+@cache
+def normalized_gradient() -> Expr:
+    """d/dw of the mean of (w x' - y)^2/2, with x' = x normalized by the same samples' mean and variance, in
+    means of powers of x and y: a smooth function of means, and no mean itself."""
+    normalized = (x - mean(1, 0)) / sqrt(mean(2, 0) - mean(1, 0) ** 2 + epsilon)
+    terms = Poly(diff((weight * normalized - y) ** 2 / 2, weight), x, y).terms()
+    return sum((coefficient * mean(*powers) for powers, coefficient in terms), start=S.Zero)
+
+
+def response(function: Expr) -> tuple[Expr, Expr]:
+    """What drawing a batch does to a smooth ``function`` of means, at first order: (bias, variance).
+
+    Both are to be multiplied by ``spread(name)``, 1/B for batches drawn with replacement.  The covariance of two
+    means is that of their powers over the data; the bias comes from the curvature of the function.
+    """
+    powers = [(a, b) for a in range(5) for b in range(5) if a + b and function.has(mean(a, b))]
+    bias, variance = S.Zero, S.Zero
+    for one in powers:
+        for other in powers:
+            product = mean(one[0] + other[0], one[1] + other[1])
+            covariance = product - mean(*one) * mean(*other)
+            bias += Rational(1, 2) * diff(function, mean(*one), mean(*other)) * covariance
+            variance += diff(function, mean(*one)) * diff(function, mean(*other)) * covariance
+    return bias, variance
+
+
+def spread(name: str) -> Expr:
+    """The variance of a mean over a batch, in units of that over the data."""
+    return noise(name).right.subs({alpha: 1, C: 1, G: 0})
 
 
 def _known(name: str) -> Sampling:

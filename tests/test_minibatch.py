@@ -94,6 +94,46 @@ def test_batch_normalization_biases_the_gradient_too():
     assert abs(bias[0]) > 1e-3
 
 
+def test_first_order_of_a_centred_product_is_exact():
+    """Its curvature is constant; a mean has no bias, and C for its variance."""
+    product = minibatch.mean(1, 1) - minibatch.mean(1, 0) * minibatch.mean(0, 1)
+    bias, _ = minibatch.response(product)
+    for sampling in ("with replacement", "without replacement"):
+        kept = minibatch.centred_bias(sampling)
+        assert (bias * minibatch.spread(sampling) - (kept - 1) * product).expand().simplify() == 0
+    bias, variance = minibatch.response(minibatch.mean(1, 0))
+    assert bias == 0 and variance == minibatch.mean(2, 0) - minibatch.mean(1, 0) ** 2
+
+
+def test_normalized_gradient_is_the_derivative_of_the_loss():
+    """Against the definition on samples, by finite differences in w."""
+    rng = np.random.default_rng(6)
+    x, y = rng.standard_normal((2, 7)) + 0.5
+    spread = np.sqrt(x.var() + 0.1)
+    loss = [0.5 * ((w * (x - x.mean()) / spread - y) ** 2).mean() for w in (0.9, 1.1)]
+    means = {minibatch.mean(a, b): (x**a * y**b).mean() for a in range(3) for b in range(3) if a + b}
+    value = minibatch.normalized_gradient().subs({**means, minibatch.weight: 1.0, minibatch.epsilon: 0.1})
+    assert float(value) == pytest.approx((loss[1] - loss[0]) / 0.2, rel=1e-10)
+    assert normalized_regression(x, y, 1.0, 0.1)(range(7))[0] == pytest.approx(float(value), rel=1e-12)
+
+
+def test_response_of_batch_normalization():
+    """Bias and variance of drawn batches, times their size, at two sizes: first order within what is left."""
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal(300) + 0.5
+    y = 1.5 * x + rng.standard_normal(300)
+    estimate = normalized_regression(x, y, 0.4)
+    means = {minibatch.mean(a, b): (x**a * y**b).mean() for a in range(5) for b in range(5) if a + b}
+    values = {**means, minibatch.weight: 0.4, minibatch.epsilon: 1e-5}
+    bias, variance = (float(e.subs(values)) for e in minibatch.response(minibatch.normalized_gradient()))
+    full = float(estimate(range(300))[0])
+    batch, draws = 40, 200_000
+    errors = estimate(rng.integers(300, size=(draws, batch)))[:, 0] - full
+    spread = batch * errors.std() / np.sqrt(draws)
+    assert abs(batch * errors.mean() - bias) < 4 * spread + 0.05 * abs(bias) and abs(bias) > 10 * spread
+    assert batch * errors.var() == pytest.approx(variance, rel=0.05)
+
+
 def test_bad_batches_are_refused():
     gradients = np.ones((4, 2))
     with pytest.raises(InputError, match="at most 4"):

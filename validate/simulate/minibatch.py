@@ -79,15 +79,29 @@ def centred_regression(inputs: Sequence[Any], labels: Sequence[Any], weight: Any
 
 def normalized_regression(
     inputs: np.ndarray, labels: np.ndarray, weight: float, epsilon: float = 1e-5
-) -> Estimator:
-    """d/dw of the mean of (w x' - y)^2/2 with x' = (x - mean)/sqrt(variance + epsilon) over the batch."""
+) -> Callable[[Any], np.ndarray]:
+    """d/dw of the mean of (w x' - y)^2/2 with x' = (x - mean)/sqrt(variance + epsilon) over the batch.
 
-    def estimate(drawn: Sequence[int]) -> list[float]:
-        x, y = inputs[list(drawn)], labels[list(drawn)]
-        normalized = (x - x.mean()) / np.sqrt(x.var() + epsilon)
-        return [float(((weight * normalized - y) * normalized).mean())]
+    Indices (..., batch) give gradients (..., 1): many batches at once.
+    """
+
+    def estimate(drawn: Any) -> np.ndarray:
+        indices = np.asarray(drawn)
+        x, y = inputs[indices], labels[indices]
+        deviation = x - x.mean(axis=-1, keepdims=True)
+        normalized = deviation / np.sqrt((deviation**2).mean(axis=-1, keepdims=True) + epsilon)
+        return ((weight * normalized - y) * normalized).mean(axis=-1, keepdims=True)
 
     return estimate
+
+
+def draw(samples: int, batch: int, sampling: str, generator: np.random.Generator) -> np.ndarray:
+    """The indices of one batch."""
+    if sampling == "with replacement":
+        return generator.integers(samples, size=batch)
+    if sampling == "without replacement":
+        return generator.permutation(samples)[:batch]
+    return np.flatnonzero(generator.random(samples) < batch / samples)
 
 
 def drawn_errors(gradients: np.ndarray, batch: int, sampling: str, draws: int, seed: int) -> np.ndarray:
@@ -98,12 +112,7 @@ def drawn_errors(gradients: np.ndarray, batch: int, sampling: str, draws: int, s
     full = gradients.mean(axis=0)
     errors = np.empty(draws)
     for d in range(draws):
-        if sampling == "with replacement":
-            drawn = generator.integers(samples, size=batch)
-        elif sampling == "without replacement":
-            drawn = generator.permutation(samples)[:batch]
-        else:
-            drawn = np.flatnonzero(generator.random(samples) < batch / samples)
+        drawn = draw(samples, batch, sampling, generator)
         errors[d] = ((gradients[drawn].sum(axis=0) / batch - full) ** 2).sum()
     return errors
 

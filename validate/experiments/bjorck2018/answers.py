@@ -13,6 +13,10 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
     """The questions and what ledger and experiments say to them."""
     evidence = Evidence.on("bjorck2018", entries, results)
     return {
+        "How does the noise of a gradient step depend on the batch?": evidence.about(
+            ("eq2", "eq2-epochs", "claim-noise-alike", "claim-bound-networks", "claim-unbiased"),
+            "bjorck2018.minibatch_noise",
+        ),
         "Do the terms of a gradient agree without normalization, and cancel with it?": evidence.about(
             ("claim-table1-without", "claim-table1-with"), "bjorck2018.initialization"
         ),

@@ -39,14 +39,14 @@ class Case:
     details: Mapping[str, object] = field(default_factory=dict)
 
 
-def judge(cases: Sequence[Case]) -> list[Check]:
-    """t-tests of all cases together."""
+def judge(cases: Sequence[Case], experiment: str = NAME) -> list[Check]:
+    """t-tests of all cases of an experiment together."""
     z = [float(statistics.z_score(case.measured, case.predicted)) for case in cases]
     p = [float(statistics.p_value(s, c.measured.degrees)) for s, c in zip(z, cases, strict=True)]
     rejected, level = statistics.holm(np.array(p)), statistics.single_level(len(cases))
     return [
         Check(
-            name=f"{NAME}: {case.name}", statement=case.statement, predicted=case.predicted,
+            name=f"{experiment}: {case.name}", statement=case.statement, predicted=case.predicted,
             measured=float(case.measured.value), standard_error=float(case.measured.error),
             criterion=f"t-tests, Holm over {len(cases)} checks at family-wise level {statistics.FAMILY_LEVEL:g}",
             passed=not bool(rejected[number]), z=z[number], p_value=p[number],
