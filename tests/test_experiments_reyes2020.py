@@ -13,7 +13,7 @@ from derive import ledger
 from numerics.runtime.errors import InputError
 from validate import validation
 from validate.experiments import Context, judging, registry
-from validate.experiments.reyes2020 import answers, full_hessian, parts, runs, training
+from validate.experiments.reyes2020 import answers, full_hessian, parts, rates, runs, training
 from validate.report.model import ExperimentResult
 from validate.simulate import digits
 from validate.simulate.curvature import last_layer_hessian
@@ -45,8 +45,8 @@ def outcomes(result: ExperimentResult) -> list[bool | None]:
 def test_training_counts_zeros_and_judges_every_claim(tmp_path: Path) -> None:
     result = training.run(TRAINING, Context(tmp_path, workers=1))
     assert outcomes(result) == [True]
-    singular = next(f for f in result.findings if f.claim == "reyes2020.claim-singular")
-    assert singular.verdict == "confirmed"
+    verdicts = {finding.claim.partition(".")[2]: finding.verdict for finding in result.findings}
+    assert verdicts["claim-singular"] == "confirmed"
     assert {f.claim for f in result.findings} <= ledger.import_module("derive.papers.reyes2020").LEDGER.keys()
 
 
@@ -65,6 +65,51 @@ def test_a_wrong_null_space_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(runs, "last_layer_hessian", uncoupled)
     result = training.run(TRAINING, Context(tmp_path, workers=1))
     assert outcomes(result) == [False]
+
+
+def test_rates_that_work(tmp_path: Path) -> None:
+    settings = rates.Settings(
+        seeds=(0, 1, 2), rates=(1e-2, 1.0, 100.0), epochs=3, batch_size=20, hidden=12, target=0.5
+    )
+    result = rates.run(settings, Context(tmp_path, workers=1))
+    verdicts = {finding.claim: finding.verdict for finding in result.findings}
+    assert verdicts.keys() == {"reyes2020.claim-higher-rates", "reyes2020.claim-placement"}
+
+
+def test_the_largest_rate_is_interpolated() -> None:
+    grid = (0.1, 1.0, 10.0)
+    reached = np.array([[0.9, 0.9, 0.1, 0.9], [0.9, 0.8, 0.1, 0.2], [0.1, 0.8, 0.1, 0.9]])
+    assert rates.largest_working(0.5, grid, reached) == pytest.approx([0.5, 1.0, -1.0, 1.0])
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(0.0, "confirmed"), (-0.2, "refuted"), (0.2, "confirmed")])
+def test_the_place_is_judged_by_what_is_worse(shift: float, verdict: str) -> None:
+    settings = rates.Settings(seeds=tuple(range(6)), rates=(0.1, 1.0))
+    own = 0.5 + 0.01 * np.array([[1.0, -1, 2, -2, 0.5, 0], [0, 1, -1, 2, -2, 0.3]])
+    record = {"none": own, "batch": own + shift, "batch-before": own[:, ::-1]}
+    assert rates._placement(settings, record).verdict == verdict
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(0.3, "confirmed"), (0.0, "open"), (-0.3, "refuted")])
+def test_few_numbers_a_run(shift: float, verdict: str) -> None:
+    """Times and gaps that differ by a shift, up to noise."""
+    noise = 0.01 * np.array([1.0, -1, 2, -2, 0.5, -0.4])
+    base = {
+        "accuracy": np.zeros((6, 1, 3)), "seconds": np.exp(noise)[:, None], "top": np.ones((6, 1, 12)),
+    }  # fmt: skip
+    slow = {**base, "seconds": np.exp(noise[::-1] + shift)[:, None]}
+    slow["accuracy"] = np.zeros((6, 1, 3))
+    case = training.Case(0.1, 0.1, {"none": base, "batch": slow})
+    assert training.time_per_epoch([case]).verdict == verdict
+    wide = base["top"].copy()
+    wide[..., :5] *= np.exp(shift + noise)[:, None, None]
+    one = training.Case(0.1, 0.1, {"none": {**base, "top": wide}, "batch": base})
+    settings = training.Settings(seeds=tuple(range(6)), recorded=(0,))
+    assert training.top_ten(settings, [one]).verdict == verdict
+    gap = base["accuracy"].copy()
+    gap[..., 0] = 0.03 - shift + noise[:, None]
+    runs_ = {**base, "accuracy": gap}
+    assert training.generalizes([training.Case(0.1, 0.1, {"none": runs_, "batch": runs_})]).verdict == verdict
 
 
 def test_parts_hold_the_function_fixed(tmp_path: Path) -> None:

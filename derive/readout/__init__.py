@@ -12,29 +12,11 @@ from derive.readout.invariance import QUANTITIES, TRANSFORMATIONS, effects
 from derive.readout.loss import curvature, gradient, hessian
 from derive.readout.spectrum import lopsided_classes, secular_equation, uniform_classes, uniform_spectrum
 from derive.readout.structure import generic_feature_rank, null_vectors, nullity, quadratic_form, rank
+from derive.readout.symbols import K, d, r
 
 __all__ = [
-    "QUANTITIES",
-    "TRANSFORMATIONS",
-    "batch_normalized_trace",
-    "centred_trace",
-    "curvature",
-    "effects",
-    "exchangeable",
-    "generic_feature_rank",
-    "gradient",
-    "hessian",
-    "lopsided_classes",
-    "loss_bound",
-    "null_vectors",
-    "nullity",
-    "quadratic_form",
-    "rank",
-    "sandwich",
-    "secular_equation",
-    "steepest",
-    "trace",
-    "trace_of_square",
-    "uniform_classes",
-    "uniform_spectrum",
+    "QUANTITIES", "TRANSFORMATIONS", "K", "batch_normalized_trace", "centred_trace", "curvature", "d", "effects",
+    "exchangeable", "generic_feature_rank", "gradient", "hessian", "lopsided_classes", "loss_bound", "null_vectors",
+    "nullity", "quadratic_form", "r", "rank", "sandwich", "secular_equation", "steepest", "trace", "trace_of_square",
+    "uniform_classes", "uniform_spectrum",
 ]  # fmt: skip

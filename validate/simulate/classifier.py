@@ -1,7 +1,8 @@
-"""A network with one hidden layer that learns to classify: dense, ReLU, batch normalization, dense, softmax."""
+"""A network with one hidden layer that learns to classify: dense, ReLU and batch normalization, dense, softmax."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,22 +21,24 @@ from validate.simulate.layers import (
 )
 from validate.simulate.layers.normalization import EPSILON
 
-NORMALIZATIONS: dict[str, tuple[bool, bool]] = {
-    "none": (False, False), "batch": (True, True), "centre": (True, False), "scale": (False, True),
+NORMALIZATIONS: dict[str, tuple[bool, bool, bool]] = {
+    "none": (False, False, False), "batch": (True, True, False), "centre": (True, False, False),
+    "scale": (False, True, False), "batch-before": (True, True, True),
 }  # fmt: skip
-"""Whether the hidden units are centred, and whether they are scaled to unit variance."""
+"""Whether the hidden units are centred, whether they are scaled to unit variance, and whether that is done before
+the rectifier instead of after it."""
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Means and variances of the hidden units over some samples."""
+    """Means and variances, over some samples, of what is normalized."""
 
     mean: Array
     variance: Array
 
 
 class Classifier:
-    """y = softmax(W2 n(relu(W1 x + b1)) + b2), with n batch normalization after the rectifier, or nothing.
+    """y = softmax(W2 n(relu(W1 x + b1)) + b2), with n batch normalization after the rectifier, before it, or nothing.
 
     ``parameters`` are W1 (hidden, inputs), b1, W2 (classes, hidden), b2 and, where the units are normalized,
     gamma and beta of n.  Learning uses the statistics of its batch, prediction those of a set of samples that
@@ -48,7 +51,7 @@ class Classifier:
     ) -> None:  # fmt: skip
         if normalization not in NORMALIZATIONS:
             raise unknown_name("normalization", normalization, NORMALIZATIONS)
-        self.centre, self.scale = NORMALIZATIONS[normalization]
+        self.centre, self.scale, self.before = NORMALIZATIONS[normalization]
         self.xp = xp
         generator = np.random.default_rng(seed)
         self.parameters: dict[str, Array] = {
@@ -66,40 +69,55 @@ class Classifier:
         The loss is the mean cross-entropy plus ``decay`` / 2 times the squares of W1 and W2.
         """
         p = self.parameters
-        fields, back1 = dense(x, p["W1"], p["b1"])
-        units, unrectify = relu(fields)
-        normalized, unnormalize = units, None
-        if "gamma" in p:
-            normalized, unnormalize = batch_normalization(
+        found: dict[str, Array] = {}
+
+        def normalize(units: Array) -> tuple[Array, Callable[[Array], Array]]:
+            normalized, back = batch_normalization(
                 units, p["gamma"], p["beta"], (1,), self.xp, centre=self.centre, scale=self.scale
             )
-        logits, back2 = dense(normalized, p["W2"], p["b2"])
+
+            def pullback(dy: Array) -> Array:
+                dunits, found["gamma"], found["beta"] = back(dy)
+                return dunits
+
+            return normalized, pullback
+
+        units, back1 = dense(x, p["W1"], p["b1"])
+        backs = []
+        for layer in self._order(relu, normalize):
+            units, back = layer(units)
+            backs.append(back)
+        logits, back2 = dense(units, p["W2"], p["b2"])
         loss, unlose = softmax_cross_entropy(logits, labels, self.xp)
-        found: dict[str, Array] = {}
         dunits, found["W2"], found["b2"] = back2(unlose())
-        if unnormalize is not None:
-            dunits, found["gamma"], found["beta"] = unnormalize(dunits)
-        _, found["W1"], found["b1"] = back1(unrectify(dunits))
+        for back in reversed(backs):
+            dunits = back(dunits)
+        _, found["W1"], found["b1"] = back1(dunits)
         for name in ("W1", "W2"):
             loss = loss + decay / 2 * (p[name] * p[name]).sum()
             found[name] = found[name] + decay * p[name]
         return loss, found
 
     def statistics(self, x: Array) -> Statistics:
-        """Statistics of the rectified hidden units over samples x (inputs, samples)."""
-        units = self._units(x)
+        """Statistics of the hidden units, rectified ones unless they are normalized before, over samples x (inputs,
+        samples)."""
+        units = self._fields(x) if self.before else relu(self._fields(x))[0]
         return Statistics(units.mean(axis=1), units.var(axis=1))
 
     def features(self, x: Array, statistics: Statistics) -> Array:
         """What the last layer sees, (hidden, samples), normalized by given statistics."""
-        units = self._units(x)
-        if "gamma" not in self.parameters:
-            return units
-        if self.centre:
-            units = units - statistics.mean[:, None]
-        if self.scale:
-            units = units / self.xp.sqrt(statistics.variance + EPSILON)[:, None]
-        return self.parameters["gamma"][:, None] * units + self.parameters["beta"][:, None]
+
+        def normalize(units: Array) -> Array:
+            if self.centre:
+                units = units - statistics.mean[:, None]
+            if self.scale:
+                units = units / self.xp.sqrt(statistics.variance + EPSILON)[:, None]
+            return self.parameters["gamma"][:, None] * units + self.parameters["beta"][:, None]
+
+        units = self._fields(x)
+        for layer in self._order(lambda fields: relu(fields)[0], normalize):
+            units = layer(units)
+        return units
 
     def logits(self, features: Array) -> Array:
         """The last layer, (classes, samples)."""
@@ -109,8 +127,13 @@ class Classifier:
         """Softmax of the last layer, (classes, samples)."""
         return softmax(self.logits(features), self.xp)
 
-    def _units(self, x: Array) -> Array:
-        return relu(dense(x, self.parameters["W1"], self.parameters["b1"])[0])[0]
+    def _fields(self, x: Array) -> Array:
+        return dense(x, self.parameters["W1"], self.parameters["b1"])[0]
+
+    def _order(self, rectify: Callable[..., Any], normalize: Callable[..., Any]) -> list[Callable[..., Any]]:
+        """The layers between the two dense ones."""
+        layers = [rectify, normalize] if "gamma" in self.parameters else [rectify]
+        return layers[::-1] if self.before else layers
 
 
 def epoch(

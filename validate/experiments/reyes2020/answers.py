@@ -14,10 +14,21 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
     evidence = Evidence.on("reyes2020", entries, results)
     return {
         "Does batch normalization improve accuracy and convergence?": evidence.about(
-            ("claim-accuracy", "claim-convergence"), "reyes2020.training"
+            ("claim-accuracy", "claim-generalizes", "claim-convergence", "claim-time-per-epoch"),
+            "reyes2020.training",
+        ),
+        "Does it allow higher learning rates, and where should it stand?": evidence.about(
+            ("claim-higher-rates", "claim-placement"), "reyes2020.rates"
         ),
         "Does it improve the last layer's Hessian, and is the Hessian singular?": evidence.about(
-            ("claim-lambda-max", "claim-pseudo-condition", "claim-singular", "claim-ten-large"),
+            (
+                "claim-lambda-max",
+                "claim-pseudo-condition",
+                "claim-top-ten",
+                "claim-singular",
+                "claim-singularity-grows",
+                "claim-ten-large",
+            ),
             "reyes2020.training",
         ),
         "Which part of it does, and can that explain the convergence?": evidence.about(

@@ -33,7 +33,8 @@ def training(
 
     Arrays over epochs 0 to ``epochs``: accuracy and loss (epoch, part), seconds of this processor spent on
     learning; over the ``recorded`` epochs: the largest eigenvalues of the Hessian in W2 over the training
-    set, the trace, how many eigenvalues vanish, and how many hidden units are dead (constant).
+    set, the trace, how many eigenvalues vanish, and how many hidden units are dead (constant).  And the number of
+    training samples.
     """
     parts = digits.split(digits.load(data), FRACTIONS, seed)
     network = Classifier(len(parts[0].images), hidden, CLASSES, normalization, seed)
@@ -45,13 +46,13 @@ def training(
             epoch(network, optimizer, parts[0].images, parts[0].labels, batch_size, decay, generator)
             seconds.append(seconds[-1] + time.process_time() - started)
         statistics = network.statistics(parts[0].images)
-        curves.append([_judged(network, part, statistics) for part in parts])
+        curves.append([judged(network, part, statistics) for part in parts])
         if number in recorded:
             spectra.append(_spectrum(network, parts[0], statistics))
     accuracy, loss = np.moveaxis(np.array(curves), -1, 0)
     top, trace, zeros, dead = (np.array(column) for column in zip(*spectra, strict=True))
     return {"accuracy": accuracy, "loss": loss, "seconds": np.array(seconds), "top": top, "trace": trace,
-            "zeros": zeros, "dead": dead}  # fmt: skip
+            "zeros": zeros, "dead": dead, "samples": np.array(len(parts[0]))}  # fmt: skip
 
 
 def trained(
@@ -66,7 +67,7 @@ def trained(
     return network
 
 
-def _judged(network: Classifier, part: Digits, statistics: Statistics) -> tuple[float, float]:
+def judged(network: Classifier, part: Digits, statistics: Statistics) -> tuple[float, float]:
     """Accuracy and cross-entropy on some samples."""
     p = network.probabilities(network.features(part.images, statistics))
     right = p[part.labels, np.arange(len(part))]

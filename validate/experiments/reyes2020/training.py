@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from derive import readout
 from validate.experiments import Context, Experiment
-from validate.experiments.judging import CRITERION, Pairs, judge
+from validate.experiments.judging import judge
 from validate.experiments.reyes2020 import runs
 from validate.experiments.reyes2020.training_figures import convergence_figure, spectrum_figure
+from validate.experiments.reyes2020.training_findings import evidence, generalizes, time_per_epoch, top_ten
 from validate.report.model import Check, ExperimentResult, Finding, Table
 
 PAPER = "reyes2020"
@@ -88,7 +90,7 @@ def run(settings: Settings, context: Context) -> ExperimentResult:
     cases = [Case(*key, networks) for key, networks in grouped.items()]
     findings = (
         _accuracy(cases), _convergence(settings, cases), *_spectrum(settings, cases), _singular(cases),
-        _ten_large(settings, cases),
+        _ten_large(settings, cases), top_ten(settings, cases), generalizes(cases), time_per_epoch(cases),
     )  # fmt: skip
     return context.result(
         " ".join(finding.answer for finding in findings[:4]),
@@ -136,7 +138,7 @@ def _accuracy(cases: list[Case]) -> Finding:
         f"Normalization raises the accuracy {pairs.where()}. Each network at its best reaches "
         f"{own['none'].mean():.1%} without and {own['batch'].mean():.1%} with normalization.",
         pairs.verdict,
-        _evidence(pairs),
+        evidence(pairs),
     )
 
 
@@ -172,7 +174,7 @@ def _convergence(settings: Settings, cases: list[Case]) -> Finding:
         f"({took['none']:.2g} s) without and {np.median(to_target(quickest['batch'], 'batch')):.2g} "
         f"({took['batch']:.2g} s) with it.",
         pairs.verdict,
-        {**_evidence(pairs), "seconds, each at its fastest": took},
+        {**evidence(pairs), "seconds, each at its fastest": took},
     )
 
 
@@ -205,7 +207,7 @@ def _spectrum(settings: Settings, cases: list[Case]) -> tuple[Finding, Finding]:
                 f"{what} is smaller with normalization in {holds.sum()} and larger in {against.sum()} of "
                 f"{holds.size} settings and epochs; without over with normalization it is {by_epoch} "
                 f"(geometric means over settings), {ratios.min():.2g} to {ratios.max():.2g} over all.",
-                pairs.verdict, _evidence(pairs),
+                pairs.verdict, evidence(pairs),
             )
         )  # fmt: skip
     return findings[0], findings[1]
@@ -246,19 +248,28 @@ def _ten_large(settings: Settings, cases: list[Case]) -> Finding:
 
 
 def _nullity(settings: Settings, cases: list[Case]) -> Check:
-    """At initialization predictions are mild, and every eigenvalue that is not zero stands clear of
-    rounding."""
+    """At initialization predictions are mild, and every eigenvalue that is not zero stands clear of rounding.
+
+    There dead units are zero on every sample, the others are in general position.
+    """
+    law = readout.nullity().right.subs({readout.K: runs.CLASSES, readout.d: settings.hidden})
     found = []
     for case in cases:
         for network in NETWORKS:
             record = case.runs[network]
-            predicted = settings.hidden + (runs.CLASSES - 1) * record["dead"][:, 0]
+            ranks = [
+                readout.generic_feature_rank(
+                    record["samples"][0], settings.hidden - int(n), constant=False, centred=network == "batch"
+                )
+                for n in record["dead"][:, 0]
+            ]
+            predicted = np.array([int(law.subs(readout.r, rank)) for rank in ranks])
             found.append(record["zeros"][:, 0] - predicted)
     difference = np.concatenate(found)
     return Check(
         name="reyes2020.training: null space at initialization",
-        statement="the Hessian in W2 has one zero eigenvalue a hidden unit, and one more a class but one for "
-        "every dead unit",
+        statement="the Hessian in W2 has as many zero eigenvalues as derived for features in general position: one a "
+        "hidden unit, and one more a class but one for every dead unit",
         predicted=0, measured=int(np.abs(difference).max()),
         criterion=f"the number of eigenvalues below {runs.ZERO:g} lambda_1 is the predicted one, in every network",
         passed=bool((difference == 0).all()),
@@ -284,16 +295,6 @@ def _table(cases: list[Case]) -> Table:
         ("training", "normalization", "training accuracy", "validation", "test", "lambda_1",
          "lambda_1 / lambda_10"), rows,
     )  # fmt: skip
-
-
-def _evidence(pairs: Pairs) -> dict[str, object]:
-    return {
-        "criterion": CRITERION,
-        "paired differences": {
-            case: [float(m), float(e)]
-            for case, m, e in zip(pairs.cases, pairs.mean, pairs.error, strict=True)
-        },
-    }
 
 
 EXPERIMENT = Experiment(
