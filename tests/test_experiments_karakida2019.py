@@ -113,8 +113,11 @@ def test_learning_rate(tmp_path: Path) -> None:
 def test_the_lowest_rate_that_explodes() -> None:
     """Between the last rate that survives and the first that does not; beyond the grid where all survive."""
     losses = np.array([[[1.0], [1e4], [1.0], [np.inf]], [[1.0], [1.0], [1.0], [1.0]]])
-    found = learning_rate.Map(losses, np.ones((2, 1)))
-    np.testing.assert_allclose(found.critical(np.geomspace(1e-3, 1.0, 4)).ravel(), [10**-2.5, 10**0.5])
+    rise = np.array([[[1.0], [1e4], [2.0], [np.inf]], [[1.0], [1.0], [1.0], [1.2]]])
+    found = learning_rate.Map(losses, rise, np.ones((2, 4, 1)), np.ones((2, 1)))
+    rates = np.geomspace(1e-3, 1.0, 4)
+    np.testing.assert_allclose(found.critical(rates).ravel(), [10**-2.5, 10**0.5])
+    np.testing.assert_allclose(found.rising(rates).ravel(), [10**-2.5, 10**-0.5])
 
 
 def test_growth_sees_a_wrong_sharpness(monkeypatch: pytest.MonkeyPatch) -> None:

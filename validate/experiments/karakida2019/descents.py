@@ -23,9 +23,20 @@ PERTURBATION = 1e-7
 def final_loss(
     shape: Shape, samples: int, seed: int, trial: int, learning_rate: float, steps: int
 ) -> dict[str, np.ndarray]:
-    """The losses at the start and after ``steps`` full-batch steps, and the largest on the way."""
-    found = descend(task(architecture(*shape), samples, seed, trial), learning_rate, steps)
-    return {"first": found.losses[0], "final": np.array(found.final), "largest": found.losses.max()}
+    """The losses at the start and after ``steps`` full-batch steps, and the largest on the way.
+
+    ``curvature`` is lambda_max of the Fisher information at the end, NaN where the loss is not finite.
+    """
+    start = task(architecture(*shape), samples, seed, trial)
+    found = descend(start, learning_rate, steps)
+    curvature = np.nan
+    if np.isfinite(found.final):
+        gram = gram_matrix(found.student, found.student.forward(start.inputs))
+        curvature = largest(gram, 1)[0][0]
+    return {
+        "first": found.losses[0], "final": np.array(found.final), "largest": found.losses.max(),
+        "curvature": np.array(curvature),
+    }  # fmt: skip
 
 
 def initial_sharpness(shape: Shape, samples: int, seed: int, trials: int) -> dict[str, np.ndarray]:

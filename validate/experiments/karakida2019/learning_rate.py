@@ -3,8 +3,10 @@
 ReLU networks of L = 3 with (sigma_w^2, sigma_b^2) = (4, 1) learn a teacher of their own architecture by full-batch
 gradient descent.  A run has exploded if its loss exceeds 10^3 after the last step.  The claims are judged by
 the lowest rate that explodes, the median over trials, beside 2/lambda_max: that runs above it explode in wide
-networks is refuted where some survive and the ratio of the two does not fall with width (by half at least);
-"independent of width" means that the lowest rate changes by an exponent of M below 0.15.  Criterion of the
+networks is refuted where some survive and the ratio of the two does not fall with width (by half at least).
+What the limit does predict is looked for in the lowest rate at which the loss ever rises a tenth above its
+start, and in lambda_max where descent ends.
+"Independent of width" means that the lowest rate changes by an exponent of M below 0.15.  Criterion of the
 checks: next to the teacher, where residuals vanish, the growth of the loss shows a largest Hessian eigenvalue
 within 0.1 % of the Fisher information's; and at the start 2/lambda_max of Theorem 2.2 is within 10 % of what the
 trials of the two largest widths measure, or three standard errors.
@@ -36,6 +38,8 @@ EXPLODED = 1e3
 LOW = 1e-2
 """A loss that counts as low, of some ten at the start."""
 NO_GROWTH = 0.15
+RISE = 1.1
+"""The loss over its start, from which on it counts as risen."""
 EXCESS = 1.1
 """The learning rate next to the teacher over 2/lambda_max."""
 
@@ -59,17 +63,27 @@ class Settings:
 
 @dataclass(frozen=True)
 class Map:
-    """``losses`` (widths, rates, trials) after the last step, ``sharpness`` (widths, trials) at the start."""
+    """``losses`` after the last step, the largest ``rise`` of the loss on the way over the first one, and lambda_max
+    at the end, the ``curvature`` (widths, rates, trials); lambda_max at the start, ``sharpness`` (widths, trials)."""
 
     losses: np.ndarray
+    rise: np.ndarray
+    curvature: np.ndarray
     sharpness: np.ndarray
 
     def critical(self, rates: np.ndarray) -> np.ndarray:
         """The lowest rate that explodes, as the geometric mean with the one below (widths, trials)."""
-        exploded = self.losses > EXPLODED
-        index = np.where(exploded.any(axis=1), exploded.argmax(axis=1), len(rates))
-        edges = np.concatenate([rates, [rates[-1] ** 2 / rates[-2]]])
-        return edges[index] * math.sqrt(rates[0] / rates[1])
+        return _lowest(rates, self.losses > EXPLODED)
+
+    def rising(self, rates: np.ndarray) -> np.ndarray:
+        """The lowest rate at which the loss ever exceeds its start by a tenth, likewise."""
+        return _lowest(rates, self.rise > RISE)
+
+
+def _lowest(rates: np.ndarray, happens: np.ndarray) -> np.ndarray:
+    index = np.where(happens.any(axis=1), happens.argmax(axis=1), len(rates))
+    edges = np.concatenate([rates, [rates[-1] ** 2 / rates[-2]]])
+    return edges[index] * math.sqrt(rates[0] / rates[1])
 
 
 def run(settings: Settings, context: Context) -> ExperimentResult:
@@ -110,16 +124,18 @@ def _maps(settings: Settings, context: Context) -> list[Map]:
         {"shape": shape(M, place), "trial": k, "learning_rate": rate, "steps": settings.steps, **common}
         for place, M, rate, k in (grid[n] for n in order)
     ], "gradient descent")  # fmt: skip
-    losses = np.empty(len(grid))
-    losses[order] = [float(arrays["final"]) for arrays in found]
+    ends = np.empty((len(grid), 3))
+    ends[order] = [
+        [float(run["final"]), float(run["largest"] / run["first"]), float(run["curvature"])] for run in found
+    ]
     starts = context.pieces(initial_sharpness, [
         {"shape": shape(M, place), "trials": trials, **common} for place in NORMALIZATIONS for M in widths
     ], "sharpness at the start")  # fmt: skip
     sharpness = np.stack([arrays["lambda_max"] for arrays in starts])
     count = len(widths)
+    parts = ends.reshape(len(NORMALIZATIONS), count, len(rates), trials, 3)
     return [
-        Map(part, sharpness[k * count : (k + 1) * count])
-        for k, part in enumerate(losses.reshape(len(NORMALIZATIONS), count, len(rates), trials))
+        Map(*np.moveaxis(part, -1, 0), sharpness[k * count : (k + 1) * count]) for k, part in enumerate(parts)
     ]
 
 
@@ -147,34 +163,45 @@ def _start(settings: Settings, found: Map) -> Check:
     )  # fmt: skip
 
 
-def _excess(settings: Settings, found: Map) -> np.ndarray:
-    """The lowest rate that explodes over 2/lambda_max of Theorem 2.2, median over trials (widths)."""
-    lines = np.array([theory(settings, "none", M).learning_rate for M in settings.widths])
-    return np.median(found.critical(settings.learning_rates()), axis=1) / lines
+def _over_start(rates: np.ndarray, found: Map) -> np.ndarray:
+    """Learning rates over 2/lambda_max of each run's own start (widths, rates, trials)."""
+    return rates[None, :, None] * found.sharpness[:, None, :] / 2
+
+
+def _each(values: Sequence[float] | np.ndarray, settings: Settings) -> str:
+    return ", ".join(f"{x:.2g} (M = {M})" for M, x in zip(settings.widths, values, strict=True))
 
 
 def _predicts(settings: Settings, found: Map) -> Finding:
-    rates, widest = settings.learning_rates(), settings.widths[-1]
-    line = theory(settings, "none", widest).learning_rate
-    above = found.losses[-1][rates > line]
-    survived = float((above <= EXPLODED).mean())
-    below = float((found.losses[-1][rates < line] > EXPLODED).mean())
-    excess = _excess(settings, found)
+    rates = settings.learning_rates()
+    over = _over_start(rates, found)
+    exploded = found.losses > EXPLODED
+    survivors = (over > 1) & ~exploded
+    survived = float(survivors[-1].sum() / (over[-1] > 1).sum())
+    below = float(exploded[over < 1].mean())
+    excess, rise = (
+        np.median(lowest * found.sharpness / 2, axis=1)
+        for lowest in (found.critical(rates), found.rising(rates))
+    )
     falls = excess[-1] < 0.5 * excess[0]
-    left = float(np.median(above[above <= EXPLODED])) if survived else math.nan
-    kept = "every run above the line explodes" if survived == 0 else (
-        f"{100 * survived:.0f} % of the runs above the line do not explode (their median loss at the end is "
-        f"{left:.1g}): descent settles where the curvature is smaller"
+    at_end = (rates[None, :, None] * found.curvature / 2)[survivors]
+    kept = "every run above it explodes" if survived == 0 else (
+        f"{100 * survived:.0f} % of those above it, at M = {settings.widths[-1]}, do not: of all such runs "
+        f"{100 * float((at_end < 1).mean()):.0f} % end where eta lambda_max/2 is below one (median "
+        f"{float(np.median(at_end)):.2g}), descent having settled where the curvature is smaller"
     )  # fmt: skip
-    factors = ", ".join(f"{x:.1f} (M = {M})" for M, x in zip(settings.widths, excess, strict=True))
     return Finding(
         "karakida2019.claim-rate-predicts",
         "training above 2/lambda_max of the initial weights explodes in wide networks",
-        f"Without normalization, at M = {widest}, {100 * below:.0f} % of the runs below 2/lambda_max explode and "
-        f"{kept}. The lowest rate that explodes is 2/lambda_max times {factors}"
-        + ("." if survived == 0 else ": (23) bounds the curvature where descent settles, not that of the start."),
+        f"Without normalization {100 * below:.0f} % of the runs below 2/lambda_max of their start explode, and {kept}. "
+        f"The limit says where the loss begins to rise, at eta lambda_max/2 = {_each(rise, settings)}, not where it "
+        f"explodes, at {_each(excess, settings)} (medians; the rates tried are a factor {rates[1] / rates[0]:.1f} "
+        "apart).",
         "confirmed" if survived == 0 else "conditional" if falls else "refuted",
-        {"lowest exploding rate over 2/lambda_max": excess.tolist(), "widths": settings.widths},
+        {"eta lambda_max/2 at the lowest rate that explodes": excess.tolist(),
+         "eta lambda_max/2 at the lowest rate whose loss rises": rise.tolist(),
+         "share below one of eta lambda_max/2 at the end": float((at_end < 1).mean()) if survived else math.nan,
+         "widths": settings.widths},
     )  # fmt: skip
 
 
@@ -182,11 +209,11 @@ def _larger(settings: Settings, maps: dict[str, Map]) -> Finding:
     rates = settings.learning_rates()
     none, mean = (np.median(maps[place].critical(rates), axis=1) for place in NORMALIZATIONS)
     ratio = mean / none
-    factors = ", ".join(f"{x:.1f} (M = {M})" for M, x in zip(settings.widths, ratio, strict=True))
     holds = bool((ratio > 1).all())
     return Finding(
         "karakida2019.claim-larger-rate", "with mean subtraction larger learning rates converge, whatever the width",
-        f"With mean subtraction the lowest rate that explodes is larger by {factors}.",
+        f"With mean subtraction the lowest rate that explodes is larger by factors of {_each(ratio, settings)}; the "
+        f"rates tried are a factor {rates[1] / rates[0]:.1f} apart.",
         "confirmed" if holds else "conditional", {"ratio": ratio.tolist(), "widths": settings.widths},
     )  # fmt: skip
 
@@ -217,12 +244,11 @@ def _trials(settings: Settings, maps: dict[str, Map]) -> Finding:
         best.append(float(above.min()))
         single.append(float(np.median(above.min(axis=0))))
     holds = max(best) < LOW
-    losses = ", ".join(f"{x:.1g} (M = {M})" for M, x in zip(settings.widths, best, strict=True))
     return Finding(
         "karakida2019.claim-trials", "the best of several trials with mean subtraction has a low loss at every width",
         f"Above 2/lambda_max of the network without normalization the lowest loss of {settings.trials} trials with "
-        f"mean subtraction is {losses} "
-        f"after {settings.steps} steps: {'' if holds else 'not '}below 0.01 at every width.",
+        f"mean subtraction is {_each(best, settings)} after {settings.steps} steps: "
+        f"{'' if holds else 'not '}below {LOW:g} at every width.",
         "confirmed" if holds else "refuted", {"best": best, "median over trials": single},
     )  # fmt: skip
 
