@@ -13,7 +13,7 @@ from derive import ledger
 from numerics.runtime.errors import InputError
 from validate import validation
 from validate.experiments import Context, judging, registry
-from validate.experiments.reyes2020 import answers, full_hessian, parts, rates, runs, training
+from validate.experiments.reyes2020 import answers, full_hessian, parts, rates, readout, runs, training
 from validate.report.model import ExperimentResult
 from validate.simulate import digits
 from validate.simulate.curvature import last_layer_hessian
@@ -114,7 +114,7 @@ def test_few_numbers_a_run(shift: float, verdict: str) -> None:
 
 def test_parts_hold_the_function_fixed(tmp_path: Path) -> None:
     result = parts.run(PARTS, Context(tmp_path, workers=1))
-    assert outcomes(result) == [True, True]
+    assert outcomes(result) == [True, True, True]
     explains = next(f for f in result.findings if f.claim == "reyes2020.claim-lambda-max-explains")
     assert explains.evidence["factor"] == pytest.approx(0.25, rel=1e-9)
 
@@ -122,8 +122,47 @@ def test_parts_hold_the_function_fixed(tmp_path: Path) -> None:
 def test_wrong_parts_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Hessian twice as large, and logits that moved."""
     monkeypatch.setattr(parts, "last_layer_hessian", lambda *a, **o: 2 * last_layer_hessian(*a, **o))
-    assert outcomes(parts.run(PARTS, Context(tmp_path, workers=1))) == [True, False]
+    assert outcomes(parts.run(PARTS, Context(tmp_path, workers=1))) == [True, False, True]
+    assert parts._scale(np.ones((1, 1, 5)), np.ones((1, 1, 5))).passed is False
     assert parts._same(np.array([1e-12, 1e-3])).passed is False
+
+
+READOUT = readout.Settings(
+    seeds=(0, 1), rate=1e-2, epochs=(0, 3), batch_size=20, hidden=12, shrink=(0.01,)
+)  # fmt: skip
+
+
+def test_derived_and_built_last_layers(tmp_path: Path) -> None:
+    result = readout.run(READOUT, Context(tmp_path, workers=1))
+    assert outcomes(result) == [True] * 5
+    assert "As it was" not in result.answer and len(result.tables[1].rows) == 10
+    assert result.checks[1].predicted == 13 and len(result.equations) == 10
+
+
+@pytest.mark.parametrize(
+    ("wrong", "failed"),
+    [
+        (lambda h, p: 1.1 * last_layer_hessian(h, p), {"trace", "spectrum"}),
+        (lambda h, p: last_layer_hessian(h, p) + 1e-3 * np.eye(13 * 10), {"trace", "null space", "spectrum"}),
+        (lambda h, p: 20 * last_layer_hessian(h, p), {"trace", "spectrum", "bounds"}),
+    ],
+)
+def test_a_wrong_last_layer_is_seen(
+    wrong, failed: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(features, probabilities, bias=True):
+        return wrong(features, probabilities) if bias else last_layer_hessian(features, probabilities, bias)
+
+    monkeypatch.setattr(readout, "last_layer_hessian", measured)
+    result = readout.run(READOUT, Context(tmp_path, workers=1))
+    assert {check.name.partition(": ")[2] for check in result.checks if not check.passed} == failed
+
+
+def test_a_wrong_centre_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change = readout.Readout.centred_change
+    monkeypatch.setattr(readout.Readout, "centred_change", lambda self, centre: 1.01 * change(self, centre))
+    result = readout.run(READOUT, Context(tmp_path, workers=1))
+    assert [check.name for check in result.checks if not check.passed] == ["reyes2020.readout: centring"]
 
 
 def test_the_whole_hessian_of_a_small_network(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from numerics.runtime.errors import InputError
 from validate.simulate import digits
 from validate.simulate.classifier import NORMALIZATIONS, Classifier, epoch
-from validate.simulate.curvature import full_hessian, last_layer_hessian
+from validate.simulate.curvature import full_hessian, last_layer_hessian, recoordinate
 from validate.simulate.digits import Digits
 from validate.simulate.layers import Adam
 
@@ -133,3 +133,28 @@ def test_digits(source, pixels, samples):
     data = digits.load(source)
     assert data.images.shape == (pixels, samples) and data.images.min() == 0 and data.images.max() == 1
     assert len(np.unique(data.labels)) == 10
+
+
+@pytest.mark.parametrize(
+    "options", [{"centre": True}, {"scale": True}, {"centre": True, "scale": True}, {"scale": 0.5}]
+)
+def test_other_coordinates_of_the_same_function(options):
+    rng = np.random.default_rng(6)
+    features, weights, bias = (
+        np.abs(rng.standard_normal((4, 30))),
+        rng.standard_normal((3, 4)),
+        rng.standard_normal(3),
+    )
+    changed, own, offset = recoordinate(features, weights, bias, **options)
+    assert np.allclose(own @ changed + offset[:, None], weights @ features + bias[:, None], atol=1e-14)
+    if options.get("centre"):
+        assert np.abs(changed.mean(axis=1)).max() < 1e-14
+    if options.get("scale") is True:
+        assert changed.std(axis=1) == pytest.approx(np.ones(4))
+
+
+def test_dead_units_have_no_scale():
+    features = np.array([[1.0, 2.0], [0.0, 0.0], [3.0, 3.0]])
+    with pytest.raises(InputError, match=r"2 of 3 units are constant.*the first is unit 1\); leave them out"):
+        recoordinate(features, np.ones((2, 3)), np.zeros(2), scale=True)
+    recoordinate(features, np.ones((2, 3)), np.zeros(2), centre=True)

@@ -45,9 +45,9 @@ def quadratic_form() -> Equation:
     )  # fmt: skip
 
 
-def without_common(classes: Expr = K) -> Blocks:
+def without_common() -> Blocks:
     """I - 11^T/K: what is left of weights when the same is taken from all classes."""
-    return Blocks.of_entries(1 - 1 / classes, -1 / classes, classes)
+    return Blocks.of_entries(1 - 1 / K, -1 / K, K)
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from numerics.runtime.errors import InputError
 from validate.simulate.arrays import Array
 from validate.simulate.classifier import Classifier
 
@@ -30,6 +31,27 @@ def last_layer_hessian(features: Array, probabilities: Array, bias: bool = True,
             hessian[k, :, l] = (h * weight) @ h.T
             hessian[l, :, k] = hessian[k, :, l]
     return hessian.reshape(classes * width, classes * width)
+
+
+def recoordinate(
+    features: Array, weights: Array, bias: Array, centre: bool = False, scale: bool | float = False
+) -> tuple[Array, Array, Array]:
+    """Features, weights and bias of the same logits, with units centred, scaled to unit variance, or times a number.
+
+    features (hidden, samples), weights (class, hidden), bias (class).  Raises InputError for units that are constant
+    where they should be scaled: a dead unit has no scale.
+    """
+    mean = features.mean(axis=1) if centre else 0 * features[:, 0]
+    factor = np.full(len(features), float(scale or 1.0))
+    if scale is True:
+        dead = np.flatnonzero(np.ptp(features, axis=1) == 0)
+        if len(dead):
+            raise InputError(
+                f"{len(dead)} of {len(features)} units are constant over the samples and cannot be scaled to unit "
+                f"variance (the first is unit {dead[0]}); leave them out"
+            )
+        factor = 1 / features.std(axis=1)
+    return (features - mean[:, None]) * factor[:, None], weights / factor, bias + weights @ mean
 
 
 def full_hessian(

@@ -31,7 +31,7 @@ def claim_singular() -> LedgerEntry:
         "the last layer's Hessian has eigenvalues near zero, so that its condition number means nothing",
         Verdict(
             "confirmed" if holds else "refuted",
-            "they are exactly zero, at any weights: the same may be added to the weights of all classes, and "
+            "some are exactly zero, at any weights: the same may be added to the weights of all classes, and "
             "whatever is orthogonal to all features to those of any" if holds else "it may be regular",
             evidence=evidence,
         ),

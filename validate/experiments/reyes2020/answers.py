@@ -12,7 +12,11 @@ from validate.report.model import ExperimentResult
 def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult]) -> dict[str, str]:
     """The questions and what ledger and experiments say to them."""
     evidence = Evidence.on("reyes2020", entries, results)
+    derived = evidence.about(("claim-singularity-grows", "claim-preconditioning"), "reyes2020.readout")
     return {
+        "What follows from the definitions for the last layer's Hessian?": " ".join(
+            words for words in (derived, evidence.answered("readout")) if words
+        ),
         "Does batch normalization improve accuracy and convergence?": evidence.about(
             ("claim-accuracy", "claim-generalizes", "claim-convergence", "claim-time-per-epoch"),
             "reyes2020.training",
@@ -26,7 +30,6 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
                 "claim-pseudo-condition",
                 "claim-top-ten",
                 "claim-singular",
-                "claim-singularity-grows",
                 "claim-ten-large",
             ),
             "reyes2020.training",

@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from derive import readout
+from derive.readout import invariance
 from validate.experiments import Context, Experiment
 from validate.experiments.judging import CRITERION, judge
 from validate.experiments.reyes2020 import runs
 from validate.report.figures import COLOURS, panels
 from validate.report.model import Check, ExperimentResult, Finding, Picture, Table
 from validate.simulate import digits
-from validate.simulate.curvature import last_layer_hessian
+from validate.simulate.curvature import last_layer_hessian, recoordinate
 from validate.simulate.layers import softmax
 
 SHRINK = 0.5
@@ -53,17 +55,13 @@ def pieces(
     alive = np.ptp(features, axis=1) > 0  # a dead unit has no scale
     features, weights, bias = features[alive], network.parameters["W2"][:, alive], network.parameters["b2"]
     logits = weights @ features + bias[:, None]
-    mean, deviation = features.mean(axis=1), features.std(axis=1)
     top, moved = [], []
     for variant in VARIANTS:
-        shift = mean if variant in (CENTRED, BOTH) else 0 * mean
-        factor = (
-            1 / deviation
-            if variant in (SCALED, BOTH)
-            else np.full_like(mean, SHRINK if variant == SHRUNK else 1)
-        )
-        changed = (features - shift[:, None]) * factor[:, None]
-        same = (weights / factor) @ changed + (bias + weights @ shift)[:, None]
+        changed, own, offset = recoordinate(
+            features, weights, bias, centre=variant in (CENTRED, BOTH),
+            scale=SHRINK if variant == SHRUNK else variant in (SCALED, BOTH),
+        )  # fmt: skip
+        same = own @ changed + offset[:, None]
         moved.append(np.abs(same - logits).max() / np.abs(logits).max())
         top.append(_largest(changed, softmax(same)))
     uniform = np.full((runs.CLASSES, features.shape[1]), 1 / runs.CLASSES)
@@ -100,7 +98,7 @@ def run(settings: Settings, context: Context) -> ExperimentResult:
     findings = (_part(settings, ratio), _explains(settings, largest, ratio))
     return context.result(
         " ".join(finding.answer for finding in findings),
-        checks=(_same(record["moved"]), _uniform(record)), findings=findings,
+        checks=(_same(record["moved"]), _uniform(record), _scale(largest, ratio)), findings=findings,
         figures={"parts": _figure(settings, largest, ratio)}, tables=(_table(settings, largest, ratio),),
         seeds={"split, weights, order of samples": list(settings.seeds)},
     )  # fmt: skip
@@ -176,6 +174,23 @@ def _uniform(record: dict[str, np.ndarray]) -> Check:
         predicted=[float(moments[..., 0].mean()), float(moments[..., 1].mean())],
         measured=[float(top[..., 0].mean()), float(top[..., 9].mean())],
         criterion="relative deviation below 1e-10 in every network", passed=worst < 1e-10,
+        details={"largest relative deviation": worst},
+    )  # fmt: skip
+
+
+def _scale(largest: np.ndarray, ratio: np.ndarray) -> Check:
+    """The derived factors of a common scale of all units, for the Hessian over the weights."""
+    place = VARIANTS.index(SHRUNK)
+    law = {(e.transformation, e.quantity): e.factor for e in readout.effects(bias=False)}
+    factors = (law["all units times c", name] for name in ("lambda_1", "lambda_1/lambda_K"))
+    predicted = [float(factor.subs(invariance.c, SHRINK)) for factor in factors if factor is not None]
+    measured = [values[..., place] / values[..., 0] for values in (largest, ratio)]
+    worst = max(float(np.abs(own / factor - 1).max()) for own, factor in zip(measured, predicted, strict=True))
+    return Check(
+        name="reyes2020.parts: scale",
+        statement="units times c, and weights over c, multiply lambda_1 by c^2 and leave lambda_1/lambda_10 as it is",
+        predicted=predicted, measured=[float(own.mean()) for own in measured],
+        criterion="relative deviation below 1e-9 in every network", passed=worst < 1e-9,
         details={"largest relative deviation": worst},
     )  # fmt: skip
 
