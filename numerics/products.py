@@ -52,7 +52,8 @@ class ProductLaw:
         values = self._checked(x)
         inside = (values > 0) & (values < self.support_end)
         result = np.where(values == 0, np.inf, 0.0)
-        result[inside] = self._at("log_x", np.log(values[inside]))["x_density"] / values[inside]
+        with np.errstate(over="ignore"):  # infinite where it is too large for a floating-point number
+            result[inside] = self._at("log_x", np.log(values[inside]))["x_density"] / values[inside]
         return result
 
     def distribution(self, x: np.ndarray | float) -> np.ndarray:

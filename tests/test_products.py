@@ -17,10 +17,10 @@ from derive.products import finite_moment, log_cumulant, lyapunov_exponent, mean
 from derive.products.density import condition_exponent, edge_width, phi, spectral_law, upper_end
 from derive.products.exponents import log_condition_rate
 from derive.products.limit import M, deep_moment, real_moment, s
-from derive.products.wick import correction
+from derive.products.wick import correction, norm_spread
 from numerics.products import ProductLaw
 from numerics.runtime.errors import InputError
-from validate.products import kolmogorov_distance
+from validate.products import kolmogorov_distance, rounding
 from validate.simulate.products import check_size, log_extremes, squared_singular_values
 
 
@@ -137,6 +137,13 @@ def test_logarithms():
     assert real_moment().subs({s: 4, M: 3}) == moment(4, 3)
 
 
+def test_spread_of_the_norm():
+    """3^M - 1 for products of squared Gaussian numbers; 2/N^2 for one matrix, a sum of N^2 of them; and drawn."""
+    assert norm_spread(4, 1) == 3**4 - 1 and norm_spread(1, 7) == Rational(2, 49)
+    means = squared_singular_values(3, 6, 20000, seed=9).mean(axis=1)
+    assert means.var() == pytest.approx(float(norm_spread(3, 6)), rel=0.1)
+
+
 def test_one_by_one_matrices():
     """For N = 1 everything is a product of squared Gaussian numbers."""
     assert finite_moment(3, 2, 1) == 15**2
@@ -208,6 +215,17 @@ def test_another_array_module_draws_the_same_law():
     assert kolmogorov_distance(ProductLaw(2), drawn) < 1.63 / np.sqrt(drawn.size)
 
 
+def test_values_lost_to_rounding_are_told_and_left_out(capsys):
+    assert orderparams.main(["products", "--factors", "30", "--size", "60", "--draws", "3", "--format", "json"]) == 0
+    simulation = json.loads(capsys.readouterr().out)["simulation"]
+    exact = np.exp(2 * log_extremes(30, 60, 3, seed=0)[:, -1])
+    drawn = squared_singular_values(30, 60, 3, seed=0)
+    assert (exact[:, 1] < 1e-3 * rounding(drawn)).all()  # far below what the decomposition sees
+    assert 0.05 < simulation["lost_to_rounding"] < 0.5 and simulation["kolmogorov_distance"] < 0.05
+    assert orderparams.main(["products", "--factors", "5000", "--size", "2", "--draws", "3"]) == 2
+    assert "fewer factors" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("bad", [lambda: moment(0), lambda: moment(2, 0), lambda: finite_moment(9),
                                  lambda: finite_moment(2, 2, 0), lambda: lyapunov_exponent(4, 3)])  # fmt: skip
 def test_bad_requests_are_refused(bad):
@@ -234,6 +252,10 @@ def test_command_line(tmp_path, capsys):
     assert result["moments"] == [trees(3, order) for order in range(1, 7)]
     assert result["support_end"] == pytest.approx(6.75)
     assert {"factors", "quantiles", "density", "simulation"} <= result.keys() and plot.exists()
-    assert all(abs(row["z"]) < 4 for row in result["simulation"]["moments"])
+    assert all(abs(row.get("z", 0)) < 4 for row in result["simulation"]["moments"])
+    assert orderparams.main(["products", "--factors", "40", "--size", "4", "--draws", "30"]) == 0
+    assert "rare draws" in capsys.readouterr().out  # 1e26 times below the exact mean, and nothing is wrong
+    assert orderparams.main(["products", "--factors", "3000"]) == 0
+    assert "e^-2" in capsys.readouterr().out  # quantiles below the smallest floating-point number
     assert orderparams.main(["products", "--factors", "2", "--draws", "3"]) == 2
     assert "--size" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from functools import cache
 from math import prod
 
-from sympy import Expr, Matrix, Poly, Symbol, cancel, expand, factor, factor_list
+from sympy import Expr, Integer, Matrix, Poly, Symbol, cancel, expand, factor, factor_list
 
 from derive.errors import DerivationError
 from derive.products.limit import M, check_factors
@@ -139,6 +139,17 @@ def finite_moment(order: int, factors: int | Expr = M, size: int | Expr = N) -> 
         for root, amplitude in _spectral(order)
     )
     return sum((term.subs(N, size) for term in terms), start=expand(0))
+
+
+def norm_spread(factors: int, size: int) -> Expr:
+    """The variance of tr X X^T over its squared mean, exactly, a rational.
+
+    In a product of two traces the left end joins the places as the right end does.
+    """
+    check_factors(factors)
+    _, matrix, _, right = _transfer(2)
+    power = matrix.subs(N, size) ** (factors + 1)
+    return power[right, right] / Integer(size) ** (2 * factors + 2) - 1
 
 
 def correction(order: int, power: int = 1) -> Expr:

@@ -95,7 +95,7 @@ def _practical(settings: Settings, large: Mapping[int, np.ndarray]) -> Finding:
     runs = sum(len(x) for x in large.values())
     level = statistics.FAMILY_LEVEL / (runs + len(large))
     pooled = {m: kolmogorov_distance(ProductLaw(m), x) for m, x in large.items()}
-    single = {m: max(kolmogorov_distance(ProductLaw(m), each) for each in x) for m, x in large.items()}
+    single = {m: max(kolmogorov_distance(ProductLaw(m), each[None]) for each in x) for m, x in large.items()}
     bounds = {m: checks.dkw_bound(x.size, level) for m, x in large.items()}
     bound = checks.dkw_bound(settings.large_size, level)
     together = all(pooled[m] <= bounds[m] for m in large)
