@@ -135,7 +135,8 @@ def _maps(settings: Settings, context: Context) -> list[Map]:
     count = len(widths)
     parts = ends.reshape(len(NORMALIZATIONS), count, len(rates), trials, 3)
     return [
-        Map(*np.moveaxis(part, -1, 0), sharpness[k * count : (k + 1) * count]) for k, part in enumerate(parts)
+        Map(part[..., 0], part[..., 1], part[..., 2], sharpness[k * count : (k + 1) * count])
+        for k, part in enumerate(parts)
     ]
 
 
