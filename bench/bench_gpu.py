@@ -20,11 +20,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
 
+from derive.activation import activation
 from derive.model import committee
 from derive.online import derive_flow
 from numerics.kernel.flow import flow_program
 from numerics.kernel.kernel import compile_program
 from numerics.runtime.devices import cores, cupy_status, processor, to_host
+from numerics.wide.kernel import kappa_sweep
 from validate.simulate import Setup, simulate
 from validate.simulate.deep import architecture, measure
 from validate.simulate.products import squared_singular_values
@@ -67,18 +69,18 @@ def overlaps(sets: int, units: int) -> dict[str, Any]:
 
 def right_hand_sides(xp: Any) -> None:
     """The committee's rates over many parameter sets."""
-    for activation, units, sets in (("erf", 2, 1_000_000), ("erf", 8, 20_000), ("relu", 2, 100_000)):
-        program = flow_program(derive_flow(committee(activation, normalization="batch")))
+    for function, units, sets in (("erf", 2, 1_000_000), ("erf", 8, 20_000), ("relu", 2, 100_000)):
+        program = flow_program(derive_flow(committee(function, normalization="batch")))
         values = overlaps(sets, units)
         ways: dict[str, Callable[[], Any]] = {}
         for name, backend in (("numpy", "numpy"), ("C, all cores", "c"), ("GPU, cuda", "cuda"), ("GPU, cupy", "cupy")):
-            if backend == "numpy" and (units == 8 or activation == "relu"):
+            if backend == "numpy" and (units == 8 or function == "relu"):
                 continue
             if name.startswith("GPU") and xp is np:
                 continue
             kernel = compile_program(program, backend)
             ways[name] = lambda kernel=kernel, values=values: to_host(kernel(values)["dQ"])  # type: ignore[misc]
-        compare(f"rates, {activation}, K = M = {units}, {sets:,} sets, there and back", ways)
+        compare(f"rates, {function}, K = M = {units}, {sets:,} sets, there and back", ways)
         if xp is not np:
             there = {k: xp.asarray(v) for k, v in values.items()}
             kernel = compile_program(program, "cuda")
@@ -88,6 +90,19 @@ def right_hand_sides(xp: Any) -> None:
                 xp.cuda.Device().synchronize()
 
             print(f"  {'GPU, cuda, stays there':24} {wall(stay):9.4f} s", flush=True)
+
+
+def sweeps(xp: Any) -> None:
+    """kappa_1 and kappa_2 of networks of depth 3 at many points."""
+    weights = np.linspace(0.5, 4, 4_000_000)
+    backends = {"numpy": "numpy", "C, all cores": "c"} | ({} if xp is np else {"GPU, cuda": "cuda"})
+    compare(
+        "kappa_1 and kappa_2, relu, depth 3, 4,000,000 points, there and back",
+        {
+            name: lambda b=b: kappa_sweep(activation("relu"), weights, 0.3, 3, backend=b)  # type: ignore[misc]
+            for name, b in backends.items()
+        },
+    )
 
 
 def simulations(xp: Any) -> None:
@@ -152,6 +167,7 @@ def main() -> None:
     print(f"{processor()} ({cores()} used, BLAS threads {os.environ.get('OPENBLAS_NUM_THREADS', 'default')})")
     print(f"{status.reason}; numpy {np.__version__}, {xp.__name__} {xp.__version__}")
     right_hand_sides(xp)
+    sweeps(xp)
     simulations(xp)
     networks(xp)
 

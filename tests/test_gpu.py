@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import orderparams
+from derive.activation import activation
 from derive.model import committee
 from derive.online import derive_flow
 from numerics.dynamics import dynamics
@@ -25,6 +26,7 @@ from numerics.runs import flow_of
 from numerics.runtime.devices import cupy_status, to_host
 from numerics.runtime.runfile import load
 from numerics.system import system_of
+from numerics.wide.kernel import kappa_sweep
 from tests.test_cli_generate import RUN
 from tests.test_kernel import point
 from tests.test_simulate_array_module import CASES
@@ -49,12 +51,12 @@ def cupy() -> Any:
 
 @pytest.mark.parametrize("backend", ["cuda", "cupy"])
 @pytest.mark.parametrize("normalization", ["none", "batch", "batch-without-radial", "weight"])
-@pytest.mark.parametrize("activation", ["erf", "relu"])
-def test_kernels_agree_with_numpy(activation: str, normalization: str, backend: str) -> None:
+@pytest.mark.parametrize("function", ["erf", "relu"])
+def test_kernels_agree_with_numpy(function: str, normalization: str, backend: str) -> None:
     """257 parameter sets (a block and one thread more), K = 3, M = 2, to 1e-12 of the largest rate."""
-    if backend == "cuda" and activation == "relu" and normalization != "batch":
+    if backend == "cuda" and function == "relu" and normalization != "batch":
         pytest.skip("the compilation takes long, and one kinked flow has all their special functions")
-    program = flow_program(derive_flow(committee(activation, normalization=normalization)))
+    program = flow_program(derive_flow(committee(function, normalization=normalization)))
     values = point(3, 2, sets=(257,))
     want = compile_program(program, "numpy")(values)
     found = compile_program(program, backend)(values)
@@ -148,6 +150,17 @@ def test_residual_networks_have_the_same_gradients(normalization: str, shortcut:
         np.testing.assert_allclose(
             to_host(theirs[name]), array, rtol=0, atol=1e-9 * np.abs(array).max(), err_msg=name
         )
+
+
+@pytest.mark.parametrize("backend", ["cuda", "cupy"])
+@pytest.mark.parametrize("name", ["relu", "erf", "tanh"])
+def test_sweeps_of_wide_networks_agree(name: str, backend: str) -> None:
+    """Sixty points at one depth, and at several."""
+    weights = np.linspace(0.5, 4, 60)
+    for depth in (3, np.resize([2, 3, 7], 60)):
+        ours, theirs = (kappa_sweep(activation(name), weights, 0.3, depth, backend=b) for b in ("numpy", backend))
+        for kappa, values in ours.items():
+            np.testing.assert_allclose(theirs[kappa], values, rtol=1e-12, err_msg=kappa)
 
 
 def test_products_have_the_same_law(cupy: Any) -> None:

@@ -25,6 +25,7 @@ from derive.wide.gram import kappas
 from derive.wide.propagation import c, propagation, q
 from derive.wide.signals import backward_step, forward_step
 from numerics.kernel import Kernel, Output, compile_kernel
+from numerics.runtime.devices import to_host
 from numerics.runtime.errors import InputError
 from numerics.wide.predict import order_parameters
 
@@ -104,7 +105,7 @@ def kappa_sweep(
     if most <= FUSED and layers.min() == most and propagation(phi).closed:
         kernel = network_kernel(phi, tuple(alphas[:most].tolist()), backend)
         found = kernel({"weight_variance": weight.ravel(), "bias_variance": bias.ravel(), **parameters})
-        return {name: found[name].reshape(weight.shape) for name in ("kappa_1", "kappa_2")}
+        return {name: to_host(found[name]).reshape(weight.shape) for name in ("kappa_1", "kappa_2")}
     points = weight.ravel(), bias.ravel(), layers.ravel()
     one, two, widest = _layer_by_layer(layer_kernel(phi, backend), *points, alphas, parameters)
     if not propagation(phi).closed:
@@ -172,7 +173,7 @@ def _layer_by_layer(
             {"weight_variance": weight, "bias_variance": bias, "hat_t": hat_t, "hat_gap": gap, **parameters}
         )
         # A constant output (a gain of the identity) has no axis of points of its own.
-        values = {name: np.broadcast_to(value, (stay,)) for name, value in found.items()}
+        values = {name: np.broadcast_to(to_host(value), (stay,)) for name, value in found.items()}
         hat_t, gap = values["q_hat_t"], np.maximum(values["q_hat_gap"], 0)
         sums = (
             sums[0][:stay] * values["gain_t"] + alphas[l] * hat_t if l < len(alphas) else sums[0][:stay],
