@@ -32,7 +32,7 @@ from validate.simulate.deep import architecture, measure
 from validate.simulate.products import squared_singular_values
 from validate.simulate.residual import Architecture, ResNet
 
-ROUNDS = 3
+ROUNDS = 2
 
 
 def wall(run: Callable[[], Any], rounds: int = ROUNDS) -> float:
