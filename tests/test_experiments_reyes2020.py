@@ -13,7 +13,16 @@ from derive import ledger
 from numerics.runtime.errors import InputError
 from validate import validation
 from validate.experiments import Context, judging, registry
-from validate.experiments.reyes2020 import answers, full_hessian, parts, rates, readout, runs, training
+from validate.experiments.reyes2020 import (
+    answers,
+    full_hessian,
+    halves,
+    parts,
+    rates,
+    readout,
+    runs,
+    training,
+)
 from validate.report.model import ExperimentResult
 from validate.simulate import digits
 from validate.simulate.curvature import last_layer_hessian
@@ -117,6 +126,15 @@ def test_parts_hold_the_function_fixed(tmp_path: Path) -> None:
     assert outcomes(result) == [True, True, True]
     explains = next(f for f in result.findings if f.claim == "reyes2020.claim-lambda-max-explains")
     assert explains.evidence["factor"] == pytest.approx(0.25, rel=1e-9)
+
+
+def test_halves_of_the_normalization(tmp_path: Path) -> None:
+    settings = halves.Settings(seeds=(0, 1, 2), rate=1e-2, epochs=3, batch_size=20, hidden=12, recorded=(0, 3))
+    result = halves.run(settings, Context(tmp_path, workers=1))
+    assert len(result.tables[0].rows) == 8 and result.answer.count("multiplied") == 2
+    # At the start nothing is learned yet: the features are those of one network, centred and scaled.
+    rows = {(row[0], row[1]): float(row[2]) for row in result.tables[0].rows}
+    assert rows["centred", "lambda_1"] < rows["neither", "lambda_1"]
 
 
 def test_wrong_parts_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

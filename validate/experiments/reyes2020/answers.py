@@ -13,6 +13,7 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
     """The questions and what ledger and experiments say to them."""
     evidence = Evidence.on("reyes2020", entries, results)
     derived = evidence.about(("claim-singularity-grows", "claim-preconditioning"), "reyes2020.readout")
+    causes = evidence.about(("claim-normalization-causes", "claim-lambda-max-explains"), "reyes2020.parts")
     return {
         "What follows from the definitions for the last layer's Hessian?": " ".join(
             words for words in (derived, evidence.answered("readout")) if words
@@ -34,8 +35,8 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
             ),
             "reyes2020.training",
         ),
-        "Which part of it does, and can that explain the convergence?": evidence.about(
-            ("claim-normalization-causes", "claim-lambda-max-explains"), "reyes2020.parts"
+        "Which part of it does, and can that explain the convergence?": " ".join(
+            words for words in (causes, evidence.answered("halves")) if words
         ),
         "Does the last layer speak for the whole network?": evidence.about(
             ("claim-last-layer-representative", "claim-block-diagonal", "claim-flat-first-layer"),
