@@ -7,7 +7,7 @@ from itertools import product
 from sympy import Matrix, Symbol, cancel, diff, factor, limit, oo, simplify, solve, symbols
 
 from derive.equation import LedgerEntry, Verdict
-from derive.papers.bjorck2018.setting import paper
+from derive.papers.bjorck2018.setting import paper, words
 from derive.products import M, upper_end
 from derive.products.density import condition_exponent
 from derive.products.exponents import log_condition_rate
@@ -30,7 +30,8 @@ def claim_pathological() -> LedgerEntry:
         "weights of 0 or 100 with some probability keep the variance constant, as initializations ask for",
         Verdict(
             "confirmed" if possible else "refuted",
-            f"with n inputs, and the probability {found[0]} of 100" if possible else "there is no such probability",
+            f"with n inputs, and the probability {words(found[0])} of 100" if possible
+            else "there is no such probability",
             evidence={"probability": found},
         ),
     )  # fmt: skip
@@ -58,15 +59,16 @@ def claim_scale_factors() -> LedgerEntry:
     """kappa of c X is kappa of X; and it does not stay bounded, whatever c."""
     c = Symbol("c", positive=True)
     changed = cancel((c * largest) / (c * smallest) - largest / smallest)
-    unbounded = limit(N ** condition_exponent(1), N, oo) == oo
+    power = factor(condition_exponent())
+    unbounded = limit(N ** power.subs(M, 1), N, oo) == oo
     return paper.claim(
         "claim-scale-factors",
         "random initialization gives ill-conditioned products, whatever the scale factors",
         Verdict(
             "confirmed" if changed == 0 and unbounded else "refuted",
-            f"sigma_max/sigma_min keeps its value under any factors, and grows as N^({condition_exponent()}) with "
-            "the width at M factors, N large",
-            evidence={"power of N": condition_exponent()},
+            f"sigma_max/sigma_min keeps its value under any factors, and grows as N^({words(power)}) with the width "
+            "at M factors, N large",
+            evidence={"power of N": power},
         ),
     )  # fmt: skip
 
@@ -74,15 +76,16 @@ def claim_scale_factors() -> LedgerEntry:
 @paper.entry
 def claim_condition_depth() -> LedgerEntry:
     """The power of N at fixed M rises with M; at fixed N and many factors, log kappa grows by a rate a factor."""
-    power, rates = condition_exponent(), {size: simplify(log_condition_rate(size)) for size in (2, 3, 10)}
+    power, rates = factor(condition_exponent()), {size: simplify(log_condition_rate(size)) for size in (2, 3, 10)}
     grows = bool(diff(power, M).is_positive) and all(bool(r.is_positive) for r in rates.values())
     return paper.claim(
         "claim-condition-depth",
         "sigma_max/sigma_min increases with depth; shallow linear networks are better conditioned",
         Verdict(
             "confirmed" if grows else "refuted",
-            f"it goes as N^({power}) for N large, and grows by the factor e^(rate) with every further factor once "
-            f"these are many more than N; the rate is {', '.join(f'{r} at N = {s}' for s, r in rates.items())}",
+            f"it goes as N^({words(power)}) for N large, and grows by the factor e^(rate) with every further factor "
+            "once these are many more than N; the rate is "
+            f"{', '.join(f'{words(each)} at N = {size}' for size, each in rates.items())}",
             evidence={"power of N": power, "rate by N": rates},
         ),
     )  # fmt: skip
@@ -99,7 +102,7 @@ def claim_kappa_convergence() -> LedgerEntry:
         "gradient descent on least squares converges more slowly the larger the condition number",
         Verdict(
             "confirmed" if slower.is_positive else "refuted",
-            f"at the best learning rate {best} the slowest error shrinks by {contraction} a step",
+            f"at the best learning rate, {words(best)}, the slowest error shrinks by {words(contraction)} a step",
             evidence={"best learning rate": best, "shrinks by": contraction, "slope in kappa": slower},
         ),
     )  # fmt: skip
@@ -118,8 +121,9 @@ def claim_kappa_rate() -> LedgerEntry:
         "a larger condition number needs a smaller learning rate",
         Verdict(
             "confirmed" if needed and fixed_largest.is_negative else "conditional" if needed else "refuted",
-            f"holds only if sigma_min is kept: the largest stable rate is {edges[1]}, whatever sigma_min. For M "
-            f"factors of unit variance it falls as 2/x_max, x_max = {upper_end()}, and not as 1/kappa^2",
+            f"the largest stable learning rate is {words(edges[1])}, whatever sigma_min: it falls with kappa only if "
+            f"sigma_min is kept. For M factors of unit variance it falls as 2 over {words(upper_end())}, and not as "
+            "1/kappa^2",
             evidence={"largest stable rate": edges[1], "its slope in sigma_min": fixed_largest},
         ),
     )  # fmt: skip
@@ -136,7 +140,7 @@ def claim_kappa_gradients() -> LedgerEntry:
         "the ratio of gradients in different subspaces increases with the condition number",
         Verdict(
             "confirmed" if diff(ratio, kappa).is_positive else "refuted",
-            f"for equal errors the gradients differ by up to {ratio}",
+            f"for equal errors the gradients differ by up to {words(ratio)}",
             evidence={"ratio": ratio},
         ),
     )  # fmt: skip
@@ -163,9 +167,9 @@ def claim_single_matrix() -> LedgerEntry:
         "in a single factor A_i the loss of a linear network is like least squares with the product",
         Verdict(
             "conditional" if right else "refuted",
-            "holds for one input and only with the factors after A_i: the Hessian is L'L (x) (R x)(R x)', L the "
-            "product after A_i and R that before it; its nonzero eigenvalues are those of L'L times |R x|^2, so "
-            "that the conditioning is that of L, not of the whole product",
+            "for one input x the Hessian in A_i is the Kronecker product of L'L and (R x)(R x)', L being the product "
+            "after A_i and R that before it. Its nonzero eigenvalues are those of L'L times |R x|^2: the conditioning "
+            "is that of L, and only for the first factor that of (nearly) the whole product",
             evidence={"method": f"differentiated for {size} x {size} matrices of symbols"},
         ),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from sympy import Expr, Integer, Rational, S, Symbol, cancel, diff, limit, log, 
 from derive.equation import LedgerEntry, Verdict, VerdictKind
 from derive.ledger import Condition, Point, compare, judge, judge_equation
 from derive.minibatch import B, C, alpha, centred_bias, epoch_covariance, n, noise, noise_per_time
-from derive.papers.bjorck2018.setting import PAPER, paper
+from derive.papers.bjorck2018.setting import PAPER, paper, words
 
 PRINTED_BOUND = alpha**2 * C / B
 
@@ -39,7 +39,7 @@ def eq2() -> LedgerEntry:
     )  # fmt: skip
     if entry.verdict.kind != "confirmed":
         return entry
-    reason = "holds with equality, for any loss that is a mean over samples: the bound is as tight as can be"
+    reason = "for a loss that is a mean over samples, and batches drawn with replacement, the noise equals the bound"
     return replace(entry, verdict=replace(entry.verdict, reason=reason))
 
 
@@ -56,9 +56,9 @@ def eq2_epochs() -> LedgerEntry:
     if entry.verdict.kind != "conditional" or not below or limit(ratio, n, oo) != 1:
         return entry
     reason = (
-        f"holds with equality only if {SINGLE.statement} or the data are many; otherwise the noise is smaller, by "
-        f"({ratio}), and vanishes for the full batch; batches of one epoch are correlated on top, by "
-        f"{epoch_covariance()}"
+        f"drawn without replacement the noise is {words(ratio)} times the bound, which it equals only if "
+        f"{SINGLE.statement} or the data are many, and vanishes for the full batch; the errors of two batches of one "
+        f"epoch have the mean product {words(epoch_covariance())}"
     )
     return replace(entry, verdict=replace(entry.verdict, reason=reason))
 
@@ -73,8 +73,9 @@ def claim_unbiased() -> LedgerEntry:
         "the gradient of a batch is unbiased, since samples are drawn uniformly",
         Verdict(
             "confirmed" if same.equal else "conditional",
-            "holds only if the loss is a sum over samples. Under batch normalization in training it is not: "
-            f"what a batch averages around its own mean is ({kept}) times its value over all data",
+            "the gradient of a batch is unbiased only if the loss is a sum over samples. Under batch normalization in "
+            f"training it is not: what a batch averages around its own mean is {words(kept)} times its value over "
+            "all data",
             counterexample=same.counterexample,
             evidence={"kept by centring": kept, "without replacement": centred_bias("without replacement")},
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,7 +14,7 @@ from sympy import Expr, Integer, Rational, S, Symbol, cancel, limit, oo, pi, sin
 from derive.equation import LedgerEntry, Verdict
 from derive.evaluate import evaluate
 from derive.ledger import DIGITS, Condition, Point, compare, judge, judge_equation
-from derive.papers.bjorck2018.setting import PAPER, paper
+from derive.papers.bjorck2018.setting import PAPER, paper, words
 from derive.products import M, finite_moment, moment, spectral_law, upper_end
 from derive.products.density import phi
 
@@ -68,7 +69,7 @@ def theorem1_variable() -> LedgerEntry:
         "(5) is the density of the singular values of X",
         Verdict(
             "confirmed" if right.equal else "misprint",
-            f"taken as singular values, x would have the mean square {printed}; by the definition it is {exact}. "
+            f"as singular values, x would have the mean square {words(printed)}; by the definition it is {exact}. "
             "x is a squared singular value, an eigenvalue of X X^T; the density of the singular value sigma = "
             "sqrt(x) is 2 sigma rho_M(sigma^2), on (0, sqrt((M + 1)^(M + 1)/M^M))",
             corrected=corrected,
@@ -103,22 +104,34 @@ def _on_curve(factors: int, x: Rational) -> Point:
 
 @paper.entry
 def theorem1_support() -> LedgerEntry:
-    return judge_equation(
+    entry = judge_equation(
         f"{PAPER}.theorem1-support", "for entries of variances sigma_i^2/N the support ends at this x",
         Symbol("x_end"), PRINTED_END, scale * upper_end(), conditions=(UNIT_SCALE,),
         source="bjorck2018, Theorem 1", points=POINTS,
     )  # fmt: skip
+    return _scaled(entry, "x ends")
 
 
 @paper.entry
 def theorem1_scale() -> LedgerEntry:
     """The density for entries of variances sigma_i^2/N, at the scaled argument x Sigma."""
     law = spectral_law()
-    return judge_equation(
+    entry = judge_equation(
         f"{PAPER}.theorem1-scale", "the density holds for any variances sigma_i^2/N of the entries",
         Symbol("rho_M"), PRINTED_DENSITY, law.density / scale, conditions=(UNIT_SCALE,),
         source="bjorck2018, Theorem 1", points=POINTS,
     )  # fmt: skip
+    return _scaled(entry, "x is distributed")
+
+
+def _scaled(entry: LedgerEntry, what: str) -> LedgerEntry:
+    """A reason that says what the printed form lacks, where it holds for unit scale only."""
+    if entry.verdict.kind != "conditional":
+        return entry
+    reason = (
+        f"{what} as printed only if {UNIT_SCALE.statement}; otherwise the product Sigma of all sigma_i^2 multiplies x"
+    )
+    return replace(entry, verdict=replace(entry.verdict, reason=reason))
 
 
 @paper.entry
@@ -131,8 +144,8 @@ def claim_origin() -> LedgerEntry:
     if judge(printed, squared, points=POINTS).kind == "confirmed" and verdict.kind != "confirmed":
         verdict = Verdict(
             "conditional",
-            "holds only if x is a squared singular value; the density of singular values goes as "
-            f"sigma^({plain}), which does not blow up for M = 1",
+            "near the origin it is the density of the squared singular value that goes as x^(-M/(M + 1)); that of "
+            f"the singular value goes as sigma^({words(plain)}), which does not blow up for M = 1",
             corrected=plain, counterexample=verdict.counterexample,
             evidence={"exponent of squared singular values": squared, "of singular values": plain},
         )  # fmt: skip
@@ -150,10 +163,6 @@ def _growth() -> tuple[Expr, Expr]:
     return squared, limit(sqrt(end / M).subs(M, real), real, oo)
 
 
-def _plain(constant: Expr) -> str:
-    return str(constant).replace("E", "e")
-
-
 @paper.entry
 def claim_largest() -> LedgerEntry:
     squared, plain = _growth()
@@ -162,8 +171,8 @@ def claim_largest() -> LedgerEntry:
     else:
         verdict = Verdict(
             "conditional" if squared.is_positive and squared.is_finite else "refuted",
-            f"holds only for the squared singular value, which is {_plain(squared)} M for large M; the largest "
-            f"singular value itself grows as sqrt({_plain(squared)} M)",
+            f"it is the largest squared singular value that grows as {words(squared)} M; the largest singular value "
+            f"grows as sqrt({words(squared)} M)",
             corrected=sqrt(upper_end()),
             evidence={"limit of x_max/M": squared, "limit of sigma_max/M": plain},
         )  # fmt: skip
@@ -180,8 +189,8 @@ def claim_heavier_tails() -> LedgerEntry:
         "the distribution becomes more heavy-tailed the more matrices are multiplied (Figure 8)",
         Verdict(
             "confirmed" if growing else "refuted",
-            f"<sigma^4>/<sigma^2>^2 = {kurtosis}, and every scaled moment of order 2 to 6 grows with M; at each M "
-            f"the support is bounded, and ends at {_plain(_growth()[0])} M times the mean for large M",
+            f"<sigma^4>/<sigma^2>^2 is {words(kurtosis)}, and every scaled moment of order 2 to 6 grows with M; at any "
+            f"M the support is bounded, and ends at {words(_growth()[0])} M times the mean for large M",
             evidence={"<x^2>/<x>^2": kurtosis, "orders tested": [2, 6]},
         ),
     )  # fmt: skip

@@ -72,14 +72,14 @@ def moments(spectra: Spectra, size: int) -> Iterator[Case]:
             planar = float(moment(order, factors))
             yield Case(
                 f"moment {order}, M = {factors}, N = {n}",
-                f"the mean of (1/N) tr (X X^T)^{order} for {factors} factors of size {n}, exactly",
+                f"the mean of (1/N) tr (X X^T)^{order} for M = {factors} of size {n}, exactly",
                 exact, statistics.estimate((x**order).mean(axis=1)),
                 {} if planar == exact else {"N = infinity": planar},
             )  # fmt: skip
         exact = float(mean_log_determinant(factors, n))
         yield Case(
             f"mean logarithm, M = {factors}, N = {n}",
-            f"the mean of (1/N) log det X X^T for {factors} factors of size {n}, exactly",
+            f"the mean of (1/N) log det X X^T for M = {factors} of size {n}, exactly",
             exact, statistics.estimate(np.log(x).mean(axis=1)), {"N = infinity": -float(factors)},
         )  # fmt: skip
 
@@ -96,7 +96,7 @@ def shares(spectra: Spectra) -> Iterator[Case]:
         for place, probability in enumerate(PROBABILITIES):
             yield Case(
                 f"distribution function {probability:g}, M = {factors}",
-                f"the share of x below its derived {probability:g}-quantile, {factors} factors, N to infinity",
+                f"the share of x below its derived {probability:g}-quantile, M = {factors}, N to infinity",
                 probability, _one(line, place), {"x too small by 5 %": float(scaled[place])},
                 {"sizes": sizes, "goodness of the line in 1/N": float(line.goodness[place])},
             )  # fmt: skip
@@ -115,7 +115,7 @@ def edges(spectra: Spectra) -> Iterator[Case]:
         line = _extrapolate([n ** (1 / 3) for n in sizes], found)
         yield Case(
             f"largest value, M = {factors}",
-            f"(x_max - {end:.6g})/width, {factors} factors, N to infinity, has the mean of the Tracy-Widom law of "
+            f"(x_max - {end:.6g})/width, M = {factors}, N to infinity, has the mean of the Tracy-Widom law of "
             "real matrices",
             real, _one(line), {"no fluctuations": 0.0, "complex matrices": complex_},
             {"sizes": sizes, "goodness of the line in N^(-1/3)": float(line.goodness)},
@@ -130,7 +130,7 @@ def condition_powers(spectra: Spectra) -> Iterator[Case]:
         power = float(condition_exponent(factors))
         yield Case(
             f"condition number against N, M = {factors}",
-            f"log kappa of {factors} factors grows as {power:g} log N",
+            f"log kappa for M = {factors} grows as {power:g} log N",
             power, slope, {"the power of one factor less": power - 0.5, "N^M": float(factors)} if factors > 1
             else {"sqrt N": 0.5}, {"sizes": sizes, "goodness of the line in log N": goodness},
         )  # fmt: skip
@@ -178,7 +178,7 @@ def kolmogorov(large: Mapping[int, np.ndarray]) -> list[Check]:
         checks.append(
             Check(
                 name=f"{NAME}: distribution of x, M = {factors}, N = {x.shape[1]}",
-                statement=f"{x.shape[0]} products of {factors} factors of size {x.shape[1]} follow the derived law",
+                statement=f"{x.shape[0]} products with M = {factors} of size {x.shape[1]} follow the derived law",
                 predicted=0.0, measured=distance, passed=distance <= bound,
                 criterion=f"largest difference of the distribution functions below {bound:.4g}, the bound for "
                 f"{x.size} independent values at family-wise level {statistics.FAMILY_LEVEL:g}",
