@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from math import prod
 
 import autograd
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from sympy import Matrix, Rational, S, eye, kronecker_product, simplify
 
-from derive import readout
+from derive import latex, readout
 from derive.errors import DerivationError
 from derive.evaluate import evaluate
 from derive.readout import features, invariance
@@ -337,3 +338,12 @@ def test_a_transformation_that_changes_the_function_is_refused(monkeypatch):
     with pytest.raises(DerivationError, match="changes the function"):
         invariance.effects(True)
     invariance.effects.cache_clear()
+
+
+def test_the_derivation_is_a_document(tmp_path):
+    """Every equation with its steps; where LaTeX is installed it compiles."""
+    assert all(equation.steps for equation in readout.equations())
+    text = latex.document(readout.equations(), "The last layer")
+    assert text.count("Derivation") == len(readout.equations())
+    if shutil.which("pdflatex"):
+        assert latex.compile_pdf(text, tmp_path / "readout.pdf") is not None

@@ -3,10 +3,11 @@
 Logits z_k = sum_i W_ki h_i of K classes from d features; a bias is the weight of a feature that is always 1.
 ``loss`` differentiates the loss of a sample, ``structure`` has null space and rank, ``spectrum`` eigenvalues in
 closed form, ``bounds`` traces and inequalities, ``features`` what centring and scaling do, ``invariance`` which
-quantities belong to the function and which to its coordinates.
+quantities belong to the function and which to its coordinates.  ``equations()`` is the whole derivation.
 """
 
 from derive.readout.bounds import loss_bound, sandwich, steepest, trace, trace_of_square
+from derive.readout.derivation import equations
 from derive.readout.features import batch_normalized_trace, centred_trace, exchangeable
 from derive.readout.invariance import QUANTITIES, TRANSFORMATIONS, effects
 from derive.readout.loss import curvature, gradient, hessian
@@ -16,7 +17,7 @@ from derive.readout.symbols import K, d, r
 
 __all__ = [
     "QUANTITIES", "TRANSFORMATIONS", "K", "batch_normalized_trace", "centred_trace", "curvature", "d", "effects",
-    "exchangeable", "generic_feature_rank", "gradient", "hessian", "lopsided_classes", "loss_bound", "null_vectors",
-    "nullity", "quadratic_form", "r", "rank", "sandwich", "secular_equation", "steepest", "trace", "trace_of_square",
-    "uniform_classes", "uniform_spectrum",
+    "equations", "exchangeable", "generic_feature_rank", "gradient", "hessian", "lopsided_classes", "loss_bound",
+    "null_vectors", "nullity", "quadratic_form", "r", "rank", "sandwich", "secular_equation", "steepest", "trace",
+    "trace_of_square", "uniform_classes", "uniform_spectrum",
 ]  # fmt: skip

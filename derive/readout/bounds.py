@@ -32,7 +32,6 @@ def trace() -> Equation:
     value = over_classes(diagonal, l)
     return Equation(
         "readout.trace", Symbol("tr A"), value, meaning=MEANING, source="derived from the curvature", steps=(
-            Step("diagonal", curvature().value, diagonal),
             Step("sum over classes", Sum(diagonal, (l, 1, K)), value),
         ),
     )  # fmt: skip
@@ -116,9 +115,10 @@ def loss_bound() -> Equation:
     if factor(twice - kept).subs(right, S.Half) <= 0 or solve(twice - kept, right) != [1]:
         raise DerivationError("the bound fails inside (0, 1)")
     steps = (
-        Step("the right class alone", whole, kept, "at most, for the others' squares are not negative"),
-        Step("p <= 1", kept, twice, "at most, for 1 + p <= 2"),
-        Step("concavity", twice, -2 * log(right), "at most, for log p lies below its tangent p - 1 at 1"),
+        Step("trace", whole, None, "the next lines are at least as large"),
+        Step("the right class alone", kept, None, "the squares of the others are not negative"),
+        Step("p <= 1", twice, None, "for 1 + p <= 2"),
+        Step("concavity", -2 * log(right), None, "log p lies below its tangent at 1, which is p - 1"),
     )
     return Equation(
         "readout.loss-bound", Symbol("bound"), -2 * log(right),

@@ -12,7 +12,7 @@ from functools import cache
 from sympy import Expr, IndexedBase, Sum, Symbol, expand, factor, solve
 
 from derive.equation import Equation, Step
-from derive.readout.bounds import trace, uniform_trace
+from derive.readout.bounds import uniform_trace
 from derive.readout.symbols import i
 from derive.wide.blocks import Blocks
 
@@ -51,8 +51,8 @@ def centred_trace() -> Equation:
             change,
             "of one unit in one sample, w being tr A",
         ),
-        Step("average over samples", change, averaged),
-        Step("sum over units", averaged, right),
+        Step("average over samples", averaged, None, "of the change of one unit"),
+        Step("sum over units", right),
     )
     return Equation(
         "readout.centred-trace", Symbol("Delta"), right,
@@ -84,7 +84,10 @@ def batch_normalized_trace() -> Equation:
         "readout.batch-normalized-trace", Symbol("tr"), uniform_trace() * square,
         meaning={"gamma": "gain", "beta": "shift", "v": "variance of the unit", "epsilon": "what is added to it"},
         source="derived for uniform predictions",
-        steps=(Step("uniform predictions", trace().right, uniform_trace()), Step("times the mean square", square)),
+        steps=(
+            Step("uniform predictions", uniform_trace(), None, "the trace in the classes"),
+            Step("mean square", square, None, "of the normalized unit: its variance, and the square of its mean"),
+        ),
     )  # fmt: skip
 
 

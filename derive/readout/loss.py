@@ -10,6 +10,7 @@ from functools import cache
 
 from sympy import (
     Add,
+    Derivative,
     Expr,
     Indexed,
     IndexedBase,
@@ -26,7 +27,7 @@ from sympy import (
 
 from derive.equation import Equation, Step
 from derive.indexed import derivative
-from derive.readout.symbols import K, d, h, i, j, k, l, m, p, y, z
+from derive.readout.symbols import K, W, d, h, i, j, k, l, m, p, y, z
 
 L = Symbol("L", real=True)
 _PARTITION = Sum(exp(z[k]), (k, 1, K))
@@ -63,12 +64,23 @@ def in_probabilities(expression: Expr) -> Expr:
     return simplify(expand(bare.xreplace({exp(z[c]): p[c] * _Z for c in (k, l, m)})))
 
 
+def _definition() -> Step:
+    return Step("definition", L, sample_loss(), "with the logarithm of the softmax taken apart")
+
+
+def _derivative(*variables: Indexed) -> Expr:
+    """The sign for a derivative of the loss, as it prints."""
+    return Derivative(L, *variables, evaluate=False)
+
+
 @cache
 def residual() -> Derived:
     """dL/dz_l."""
     slope = along(sample_loss(), z, l)
     value = in_probabilities(slope)
-    return Derived(value, (Step("differentiate", sample_loss(), slope), Step("softmax", slope, value)))
+    return Derived(
+        value, (_definition(), Step("differentiate", _derivative(z[l]), slope), Step("softmax", slope, value))
+    )
 
 
 @cache
@@ -78,7 +90,12 @@ def curvature() -> Derived:
     second = along(first, z, m)
     value = in_probabilities(second)
     return Derived(
-        value, (Step("differentiate twice", sample_loss(), second), Step("softmax", second, value))
+        value,
+        (
+            _definition(),
+            Step("differentiate twice", _derivative(z[l], z[m]), second),
+            Step("softmax", second, value),
+        ),
     )
 
 
@@ -95,7 +112,7 @@ def gradient() -> Equation:
     right = residual().value * feature_of()
     steps = (
         *residual().steps,
-        Step("chain rule", residual().value, right, "a logit is linear in its weights"),
+        Step("chain rule", _derivative(W[l, i]), right, "a logit is linear in its weights"),
     )
     return Equation(
         "readout.gradient", IndexedBase("G")[l, i], right, meaning=MEANING,
@@ -111,7 +128,7 @@ def hessian() -> Equation:
     """
     right = curvature().value * feature_of() * feature_of().subs(i, j)
     note = "logits are linear in the weights: nothing but A_lm times h_i h_j"
-    steps = (*curvature().steps, Step("chain rule", curvature().value, right, note))
+    steps = (*curvature().steps, Step("chain rule", _derivative(W[l, i], W[m, j]), right, note))
     return Equation(
         "readout.hessian", IndexedBase("H")[l, i, m, j], right, meaning=MEANING,
         source="derived from softmax and cross-entropy", steps=steps,

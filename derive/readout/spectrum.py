@@ -75,10 +75,10 @@ def uniform_spectrum() -> UniformSpectrum:
         raise DerivationError("uniform predictions have more than one eigenvalue in the classes")
     even = curvature().value.subs({p[l]: 1 / K, p[m]: 1 / K})
     steps = (
-        Step("p = 1/K", curvature().value, even, "the same in every class"),
-        Step("eigenvalue in the classes", even, spaces[0].value,
+        Step("p = 1/K", even, None, "the curvature in the classes l and m"),
+        Step("eigenvalue in the classes", spaces[0].value, None,
              f"for vectors {spaces[0].vectors}, {spaces[0].multiplicity} of them; 0 for (1, ..., 1)"),
-        Step("Kronecker product", spaces[0].value, spaces[0].value * mu[Symbol("s")],
+        Step("Kronecker product", spaces[0].value * mu[Symbol("s")], None,
              "the curvature does not depend on the sample, so that the mean reaches the features alone"),
     )  # fmt: skip
     return UniformSpectrum(spaces[0].value, spaces[0].multiplicity, steps)
@@ -101,9 +101,12 @@ def secular_equation() -> Equation:
     after = Sum(kept, (k, 1, K))
     steps = (
         Step(
-            "rank one", Product(p[k] - eigenvalue, (k, 1, K)), before, "det(A - lambda) is this product times"
+            "rank one",
+            Product(p[k] - eigenvalue, (k, 1, K)) * before,
+            None,
+            "det(A - lambda), for A = diag(p) - p p^T",
         ),
-        Step("probabilities sum to one", before, -eigenvalue * after),
+        Step("probabilities sum to one", before, -eigenvalue * after, "the second factor"),
     )
     return Equation(
         "readout.secular-equation", S.Zero, after,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from sympy import Expr, IndexedBase, Min, S, Sum, Symbol, expand
+from sympy import Add, Expr, IndexedBase, Min, S, Sum, Symbol, expand
 
 from derive.equation import Equation, Step
 from derive.errors import DerivationError
@@ -63,11 +63,11 @@ def rank() -> Equation:
         Step("null vectors", form, None, "for every sample, a_k must not depend on k"),
         Step(
             "projection",
-            1 - 1 / K,
             classes,
-            "diagonal of I - 11^T/K and its rank, the number of its eigenvalues 1",
+            None,
+            "the rank of I - 11^T/K, which takes from all classes what they have alike",
         ),
-        Step("Kronecker product", classes, classes * r, "times the rank of the features over the samples"),
+        Step("Kronecker product", classes * r, None, "times the rank of the features over the samples"),
     )
     return Equation(
         "readout.rank", Symbol("rank"), classes * r,
@@ -79,13 +79,13 @@ def rank() -> Equation:
 @cache
 def nullity() -> Equation:
     """How many directions of the K d weights leave every probability as it is."""
-    right = K * d - rank().right
+    difference = Add(K * d, -rank().right, evaluate=False)
     return Equation(
-        "readout.nullity", Symbol("nullity"), expand(right),
+        "readout.nullity", Symbol("nullity"), expand(difference),
         meaning={"K": "number of classes", "d": "number of features, the bias's included",
                  "r": "rank of the features over the samples"},
         source="derived from the rank",
-        steps=(*rank().steps, Step("complement", K * d, expand(right), "all weights, less the rank")),
+        steps=(*rank().steps, Step("complement", difference, expand(difference), "all weights, less the rank")),
     )  # fmt: skip
 
 

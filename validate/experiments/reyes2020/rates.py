@@ -31,7 +31,7 @@ class Settings:
     seeds: tuple[int, ...] = tuple(range(10))
     rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0)
     decay: float = 1e-4
-    epochs: int = 30
+    epochs: int = 10
     batch_size: int = 100
     hidden: int = 100
     target: float = 0.7

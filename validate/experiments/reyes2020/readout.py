@@ -97,11 +97,7 @@ def run(settings: Settings, context: Context) -> ExperimentResult:
         checks=(_trace(record), _nullity(record), _sandwich(settings, record), _bounds(record), _centring(record)),
         figures={"readout": _figure(settings, record)},
         tables=(_table(record), _effects()),
-        equations=(
-            readout.hessian(), readout.quadratic_form(), readout.rank(), readout.uniform_spectrum().equation(),
-            readout.secular_equation(), readout.sandwich(), readout.trace(), readout.loss_bound(),
-            readout.centred_trace(), readout.batch_normalized_trace(),
-        ),
+        equations=readout.equations(),
         seeds={"split, weights, order of samples": list(settings.seeds)},
     )  # fmt: skip
 
