@@ -151,7 +151,7 @@ def test_backward_overlaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 MIDDLE = batch_middle.Settings(
-    (40, 80, 160), (60, 40, 20), (30, 60), (2, 4), 40, 10, (50, 100), (8, 4), seed=9
+    (40, 80, 160), (60, 40, 20), (30, 60), (2, 3), 40, (60, 120), (30, 20), (50, 100), (8, 4), seed=9
 )  # fmt: skip
 
 
@@ -170,7 +170,7 @@ def test_batch_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(batch_middle, "theory", wrong)
     failed = [check.name for check in batch_middle.run(MIDDLE, context).checks if not check.passed]
-    assert {"lambda_max / M: T = 30", "bound (22): L = 2"} <= set(failed)
+    assert {"lambda_max / M: T = 30", "lambda_max / M: L = 3, T = 40", "bound (22): L = 2"} <= set(failed)
 
 
 RATIOS = proportional.Settings(

@@ -3,8 +3,8 @@
 The recursion (7) for delta^l(s).delta^l(t) takes the weights of the backward pass as drawn anew.  Here they are
 the same.  Criterion: forward and backward overlaps of every hidden layer, means over pairs of samples and
 networks extrapolated in 1/M, are not rejected against (5) and (7) by Holm's procedure at a family-wise level of
-1 %.  The rate q of the backward overlaps is half the exponent with which their mean squared deviation from (7)
-falls; "one half" means within 0.05, in every layer.
+1 % for the report.  The rate q of the backward overlaps is half the exponent with which their mean squared
+deviation from (7) falls; "one half" means within 0.05, in every layer.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Theorems 2.2 and 3.1: eigenvalues and eigenvectors of networks without normalization.
 
 Random networks of several depths, numbers of outputs and unequal widths alpha_l M, at a fixed number of
-samples.  m_lambda M, lambda_max / M (the mean of the C largest: a single one of them is biased as M^(-1/2)) and
+samples. m_lambda M, lambda_max / M (the mean of the C largest: a single one of them is biased as M^(-1/2)) and
 the part of their eigenvectors in the span of E[grad f_k] are extrapolated in 1/M.  Criteria: no eigenvalue is
-rejected against (10), by Holm's procedure over all of them at a family-wise level of 1 %; of what a network's
-eigenvectors miss of the mean gradients at the largest width, at most a fifth, and three standard errors, is left
-at infinite width (they miss so little that corrections of order 1/M^2 are seen).
+rejected against (10), by Holm's procedure over all of them at a family-wise level of 1 % for the report; of
+what a network's eigenvectors miss of the mean gradients at the largest width, at most a fifth, and three
+standard errors, is left at infinite width (they miss so little that corrections of order 1/M^2 are seen).
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ def _figure(
         figure,
         f"Means over networks (bars two standard errors) divided by the prediction, at T = {settings.samples}, and "
         "their weighted straight lines in 1/M, which must meet at one for 1/M = 0. Eigenvalues: within noise at a "
-        f"family-wise level of 1 %; the largest |z| is "
+        f"family-wise level of 1 % for the whole report; the largest |z| is "
         f"{largest_score([found for found in limits if found.quantity != OVERLAP]):.1f}.",
     )  # fmt: skip
 

@@ -1,11 +1,12 @@
 """Theorem 4.1: layer normalization leaves the sharpness, at several numbers of outputs C.
 
 Criteria: m_lambda M extrapolated in 1/M is not rejected against (26) averaged over the weights, by Holm's
-procedure at a family-wise level of 1 %; at the largest width the mean of the C - 2 largest eigenvalues is within a
-fraction C/(2T) of the derived value (which leaves out how T samples repel C eigenvalues) and three standard errors;
-lambda_max lies between the bounds (26), within 5 % and three standard errors; for C = 2 it vanishes to rounding.  C
-is 6 or more: for fewer outputs ensemble means of 1/sigma^4 diverge.  "Of order M" means that lambda_max / M at T = M,
-extrapolated in 1/M, exceeds zero by five standard errors.
+procedure at a family-wise level of 1 % for the report; at the largest width the mean of the C - 2 largest
+eigenvalues is within a fraction C/(2T) of the derived value (which leaves out how T samples repel C
+eigenvalues) and three standard errors; lambda_max lies between the bounds (26), within 5 % and three standard
+errors; for C = 2 it vanishes to rounding.  C is 6 or more: for fewer outputs ensemble means of 1/sigma^4
+diverge.  "Of order M" means that lambda_max / M at T = M, extrapolated in 1/M, exceeds zero by five standard
+errors.
 """
 
 from __future__ import annotations

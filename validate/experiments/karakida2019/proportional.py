@@ -1,10 +1,10 @@
 """Samples from two to many times the width: lambda_max after mean subtraction, between its bounds.
 
 The networks of Fig. 1.  Criteria: at T = 2, where one eigenvalue is left, lambda_max / M extrapolated in 1/M is
-not rejected against (17), by Holm's procedure at a family-wise level of 1 %; at every T / M, at the largest width,
-the mean of lambda_max lies between the bounds (18), within three standard errors.  "Loose" means a factor two
-from both at T = M.  Centered networks (no biases, tanh, without normalization) have lambda_max of "order one" if
-its exponent of M at T = M is below 0.1 in absolute value.
+not rejected against (17), by Holm's procedure at a family-wise level of 1 % for the report; at every T / M, at
+the largest width, the mean of lambda_max lies between the bounds (18), within three standard errors.  "Loose"
+means a factor two from both at T = M.  Centered networks (no biases, tanh, without normalization) have
+lambda_max of "order one" if its exponent of M at T = M is below 0.1 in absolute value.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 L = 3, C = 1, equal widths, ReLU with (sigma_w^2, sigma_b^2) = (2, 0) and tanh with (3, 0.64), as in the paper.
 Criteria: lambda_max / M without normalization, and m_lambda M with and without it, extrapolated in 1/M, are not
-rejected against Theorems 2.2 and 3.3 by Holm's procedure at a family-wise level of 1 %; with mean subtraction
-the mean of lambda_max lies above the lower bound of Theorem 3.3 at the largest width, within three standard
-errors.  "Order one" is judged by the exponent of lambda_max ~ M^x, fitted over the widths: below 0.1 in absolute
-value.
+rejected against Theorems 2.2 and 3.3 by Holm's procedure at a family-wise level of 1 % for the report; with
+mean subtraction the mean of lambda_max lies above the lower bound of Theorem 3.3 at the largest width, within
+three standard errors.  "Order one" is judged by the exponent of lambda_max ~ M^x, fitted over the widths: below
+0.1 in absolute value.
 """
 
 from __future__ import annotations
