@@ -31,7 +31,7 @@ def trace() -> Equation:
     diagonal = curvature().value.subs(m, l)
     value = over_classes(diagonal, l)
     return Equation(
-        "readout.trace", Symbol("tr A"), value, meaning=MEANING, source="derived from the curvature", steps=(
+        "readout.trace", Symbol(r"\mathrm{tr} A"), value, meaning=MEANING, source="derived from the curvature", steps=(
             Step("sum over classes", Sum(diagonal, (l, 1, K)), value),
         ),
     )  # fmt: skip
@@ -53,7 +53,7 @@ def trace_of_square() -> Equation:
     )
     value = over_classes(over_classes(product, m), l)
     return Equation(
-        "readout.trace-of-square", Symbol("tr AA'"), value,
+        "readout.trace-of-square", Symbol(r"\mathrm{tr} A A^{\prime}"), value,
         meaning={**MEANING, "q_k": "predicted probability of class k for another sample"},
         source="derived from the curvature",
         steps=(Step("sum over classes", Sum(product, (l, 1, K), (m, 1, K)), value),),

@@ -85,8 +85,8 @@ def claim_preconditioning() -> LedgerEntry:
         "recentring and rescaling the inputs of a layer improves the conditioning of its Hessian",
         Verdict(
             verdict,
-            "not always: centring lowers every eigenvalue of the second moments, but their ratio only where the mean "
-            "stands for the largest, and unit variances are not the best scales of correlated units",
+            "they need not: centring lowers every eigenvalue of the second moments, but their ratio only where the "
+            "mean stands for the largest, and unit variances are not the best scales of correlated units",
             counterexample=_printed(worse, DIGITS) or None,
             evidence={"lambda_1 over the least that is not zero, before and after":
                       _printed(numbers, 8),

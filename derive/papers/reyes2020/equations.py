@@ -55,7 +55,7 @@ def hidden_layer() -> LedgerEntry:
     field = Sum(W[i, j] * x[j], (j, 1, pixels)) + b[i]
     return paper.definition(
         "hidden-layer",
-        "g(x) = sigma(W_1 x + b_1) with sigma(s) = max(s, 0)",
+        "the hidden layer g(x) = sigma(W_1 x + b_1), with sigma(s) = max(s, 0)",
         g[i],
         Max(field, 0),
         "reyes2020, Sec. 1",
@@ -65,13 +65,17 @@ def hidden_layer() -> LedgerEntry:
 @paper.entry
 def logits() -> LedgerEntry:
     right = Sum(V[k, i] * g[i], (i, 1, units)) + c[k]
-    return paper.definition("logits", "z = W_2 g(x) + b_2", z[k], right, "reyes2020, Sec. 1")
+    return paper.definition("logits", "the logits z = W_2 g(x) + b_2", z[k], right, "reyes2020, Sec. 1")
 
 
 @paper.entry
 def softmax() -> LedgerEntry:
     return paper.definition(
-        "softmax", "f(j) = exp z_j / sum_k exp z_k", f[j], _softmax(z[j]), "reyes2020, Sec. 1"
+        "softmax",
+        "the output: exp z_j over its sum for all classes",
+        f[j],
+        _softmax(z[j]),
+        "reyes2020, Sec. 1",
     )
 
 
@@ -89,7 +93,7 @@ def batch_normalization() -> LedgerEntry:
     right = (x[s] - mu) / sqrt(sigma**2 + epsilon)
     return paper.definition(
         "batch-normalization",
-        "xhat = (x - mu)/sqrt(sigma^2 + epsilon)",
+        "normalized units: the deviation from the mean over sqrt(sigma^2 + epsilon)",
         normalized[s],
         right,
         "reyes2020, Sec. 2.1",
@@ -139,7 +143,13 @@ def claim_unit_variance() -> LedgerEntry:
 @paper.entry
 def scale_and_shift() -> LedgerEntry:
     right = gamma * normalized[s] + beta
-    return paper.definition("scale-and-shift", "y = gamma xhat + beta", y[s], right, "reyes2020, Sec. 2.1")
+    return paper.definition(
+        "scale-and-shift",
+        "scaled and shifted units: gamma times the normalized one, plus beta",
+        y[s],
+        right,
+        "reyes2020, Sec. 2.1",
+    )
 
 
 @paper.entry
@@ -147,8 +157,8 @@ def loss() -> LedgerEntry:
     """A sum over samples, where frameworks take the mean: eigenvalues differ by N, their ratios do not."""
     term = -y[s, k] * log(f[s, k])
     return paper.definition(
-        "loss", "L = sum_n L_n, L_n = - sum_m y_nm log yhat_nm", Symbol("L"), Sum(term, (k, 1, K), (s, 1, N)),
-        "reyes2020, Sec. 2.2",
+        "loss", "the loss: the categorical cross-entropy, summed over the images", Symbol("L"),
+        Sum(term, (k, 1, K), (s, 1, N)), "reyes2020, Sec. 2.2",
     )  # fmt: skip
 
 
@@ -165,7 +175,7 @@ def last_layer_gradient() -> LedgerEntry:
 def last_layer_hessian() -> LedgerEntry:
     entry = paper.claim(
         "last-layer-hessian",
-        "the Hessian d^2L/dW_2 dW_2 is calculated exactly, by a program; no formula is printed",
+        "the Hessian in the weights $W_2$ is calculated exactly, by a program; no formula is printed",
         Verdict("definition", "follows from softmax and cross-entropy: a Kronecker product of classes and features, "
                 "summed over samples, without the labels"),
     )  # fmt: skip
@@ -192,7 +202,8 @@ def pseudo_condition() -> LedgerEntry:
     law = readout.uniform_spectrum()
     ratio = (law.eigenvalue(1) / law.eigenvalue(K)).subs(K, CLASSES)
     entry = paper.definition(
-        "pseudo-condition", "kappa' = lambda_1/lambda_10", Symbol("kappa"), Symbol("lambda_1") / Symbol("lambda_10"),
+        "pseudo-condition", "the pseudo-condition number lambda_1/lambda_10", Symbol("kappa"),
+        Symbol("lambda_1") / Symbol("lambda_10"),
         "reyes2020, Sec. 4.3",
     )  # fmt: skip
     derived = Equation(

@@ -135,11 +135,11 @@ def _placement(settings: Settings, record: dict[str, np.ndarray]) -> Finding:
     name = "each at its best rate"
     differences[name] = record["batch"][place["batch"]] - record["batch-before"][place["batch-before"]]
     pairs = judge(differences)
-    worse = pairs.named(pairs.opposite)
+    better, worse = pairs.named(pairs.significant), pairs.named(pairs.opposite)
     return Finding(
         "reyes2020.claim-placement",
         "normalizing after the rectifier does the same as before it, or better",
-        f"After the rectifier the test accuracy is higher at {pairs.named(pairs.significant)} and lower at {worse}; "
+        f"Rates at which the test accuracy is significantly higher after the rectifier: {better}; before it: {worse}; "
         f"each at its best rate, {record['batch'][place['batch']].mean():.1%} ({best['batch']:g}) after and "
         f"{record['batch-before'][place['batch-before']].mean():.1%} ({best['batch-before']:g}) before.",
         "refuted" if pairs.opposite.all() else "conditional" if pairs.opposite.any() else "confirmed",

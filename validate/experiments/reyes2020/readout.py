@@ -206,9 +206,9 @@ def _centring(record: Record) -> Check:
     trace, measured, predicted = np.moveaxis(_all(record, "centring"), -1, 0)
     worst = float((np.abs(measured - predicted) / trace).max())
     falls = {
-        _named(network): f"{(-own['centring'][:, 1] / own['centring'][:, 0]).mean():.0%}"
+        f"at initialization, {_named(network)}, the trace falls by": f"{-(change / whole).mean():.0%}"
         for network in NETWORKS
-        for own in [record[network, 0, 1.0]]
+        for whole, change, _ in [np.moveaxis(record[network, 0, 1.0]["centring"], -1, 0)]
     }
     return Check(
         name="reyes2020.readout: centring",
@@ -216,7 +216,7 @@ def _centring(record: Record) -> Check:
         "means of the units, t and u_i those of $1 - \\sum_k p_k^2$ and of the units times this",
         predicted=float(predicted.mean()), measured=float(measured.mean()),
         criterion=f"to {EXACT:g} of the trace in every network", passed=worst < EXACT,
-        details={"largest deviation": worst, "at initialization the trace falls by": falls},
+        details={"largest deviation": worst, **falls},
     )  # fmt: skip
 
 

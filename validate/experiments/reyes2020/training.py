@@ -185,7 +185,7 @@ def _spectrum(settings: Settings, cases: list[Case]) -> tuple[Finding, Finding]:
         ("claim-lambda-max", "the largest eigenvalue of the last layer's Hessian is consistently smaller with "
          "batch normalization", "The largest eigenvalue", Case.largest),
         ("claim-pseudo-condition", "the pseudo-condition number lambda_1 / lambda_10 is much smaller with batch "
-         "normalization", "lambda_1 / lambda_10", Case.pseudo_condition),
+         "normalization", "The ratio lambda_1/lambda_10", Case.pseudo_condition),
     ):  # fmt: skip
         differences = {
             f"{case.name}, epoch {epoch}": np.log(value(case, "none")[:, k] / value(case, "batch")[:, k])
@@ -232,6 +232,7 @@ def _ten_large(settings: Settings, cases: list[Case]) -> Finding:
         top = np.concatenate([case.runs[network]["top"][:, -1] for case in cases])
         place = 1 + (top[:, :-1] / top[:, 1:]).argmax(axis=1)
         gaps[network] = {int(k): float((place == k).mean()) for k in np.unique(place)}
+    law = readout.uniform_spectrum()
     at_ten = [gaps[network].get(10, 0.0) for network in NETWORKS]
     words = "; ".join(
         f"{'with' if network == 'batch' else 'without'} normalization after "
@@ -241,7 +242,8 @@ def _ten_large(settings: Settings, cases: list[Case]) -> Finding:
     return Finding(
         f"{PAPER}.claim-ten-large",
         "classifiers have as many large eigenvalues as there are classes",
-        f"Among the twelve largest eigenvalues after training the widest gap follows: {words}.",
+        f"Among the twelve largest eigenvalues after training the widest gap follows: {words}. At uniform predictions "
+        f"they come in groups of {law.multiplicity.subs(readout.K, runs.CLASSES)}, one fewer than classes.",
         "confirmed" if min(at_ten) > 0.5 else "conditional" if max(at_ten) > 0.5 else "refuted",
         {"share of runs by place of the widest gap": {n: {str(k): v for k, v in g.items()} for n, g in gaps.items()}},
     )  # fmt: skip

@@ -31,8 +31,9 @@ def generalizes(cases: Sequence[Case]) -> Finding:
     return Finding(
         "reyes2020.claim-generalizes",
         "accuracies in training and in test are similar",
-        f"Accuracy in training exceeds that in test by {min(mean):.1%} to {max(mean):.1%}, and by less than "
-        f"{SIMILAR:.0%} {pairs.where()}.",
+        f"Accuracy in training exceeds that in test by {min(mean):.1%} to {max(mean):.1%}: significantly less than "
+        f"{SIMILAR:.0%} in {pairs.significant.sum()} and more in {pairs.opposite.sum()} of {len(pairs.cases)} "
+        "networks and settings.",
         pairs.verdict,
         {"similar": f"a difference below {SIMILAR:g}", **evidence(pairs)},
     )
