@@ -200,7 +200,7 @@ UNITS = layer_normalization.Settings((40, 80, 160), (200, 150, 100), (8,), 30, (
 
 
 def test_layer_normalization(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """(26) with constants averaged over weights; C for C - 2 is noticed, and a lower bound four times as high."""
+    """(26) given the outputs; kappas a tenth too large are noticed, and a lower bound six times as high."""
     context = Context(tmp_path, workers=1)
     result = layer_normalization.run(UNITS, context)
     assert all(check.passed for check in result.checks)
@@ -212,8 +212,7 @@ def test_layer_normalization(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     def wrong(outputs: int, *arguments: int) -> object:
         p = right(outputs, *arguments)
-        scale = outputs / (outputs - 2)
-        return replace(p, m_lambda=p.m_lambda * scale, lambda_max=2 * p.lambda_max, lower=6 * p.lower)
+        return replace(p, kappa_1=1.1 * p.kappa_1, kappa_2=1.1 * p.kappa_2, lower=6 * p.lower)
 
     monkeypatch.setattr(layer_normalization, "theory", wrong)
     assert not any(check.passed for check in layer_normalization.run(UNITS, context).checks[:-1])

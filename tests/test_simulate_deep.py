@@ -29,6 +29,7 @@ from validate.simulate.deep.architecture import PLACES
 from validate.simulate.deep.descent import Task, loss_and_gradient, task
 from validate.simulate.deep.gram import GramOperator, gram_matrix
 from validate.simulate.deep.network import INPUTS, PARAMETERS, draw, gaussian_inputs
+from validate.simulate.deep.projections import projection_averages
 from validate.simulate.deep.spectrum import eigenvalues, largest, mean_gradient_overlap, trace_of
 from validate.simulate.streams import replica_generator
 
@@ -256,6 +257,22 @@ def test_another_array_module_measures_the_same(place, monkeypatch):
     if place != "batch-middle":
         ours, other = (overlaps(shape, 5, 2, seed=6, xp=xp) for xp in (np, device))
         np.testing.assert_allclose(other.backward_squares, ours.backward_squares, rtol=1e-13)
+
+
+def test_projection_averages_are_those_of_the_jacobians():
+    """P_t/sigma(t) = df/du by finite differences, and the eigenvectors of the C - 2 largest of their mean square."""
+    u = np.random.default_rng(4).standard_normal((7, 5))
+
+    def normalized(u):
+        return (u - u.mean(axis=-1, keepdims=True)) / u.std(axis=-1, keepdims=True)
+
+    steps = 1e-6 * np.eye(5)
+    J = np.stack([(normalized(u + h) - normalized(u - h)) / 2e-6 for h in steps], axis=-1)
+    sigma = u.std(axis=1)
+    a, w = np.linalg.eigh((J @ J).mean(axis=0))
+    rest = w.T @ (J @ J / sigma[:, None, None] ** 2).mean(axis=0) @ w
+    want = [np.mean(1 / sigma**2), a[2:].sum(), (np.diag(rest) / a)[2:].sum()]
+    np.testing.assert_allclose(projection_averages(normalized(u), sigma[:, None]), want, rtol=1e-7)
 
 
 def test_script_of_figure_1_measures_what_ensembles_measure(tmp_path):

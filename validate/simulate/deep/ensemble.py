@@ -21,6 +21,7 @@ from validate.simulate.deep.network import (
     draw,
     gaussian_inputs,
 )
+from validate.simulate.deep.projections import projection_averages
 from validate.simulate.deep.spectrum import eigenvalues, largest, mean_gradient_overlap, trace_of
 from validate.simulate.streams import Seed, replica_generator
 
@@ -38,6 +39,9 @@ class Ensemble:
     last layer subtracts the mean, since E[grad f_k] = 0 then."""
     scales: np.ndarray
     """sigma_k, the standard deviation over samples of each output before a normalization of the last layer (S, C)."""
+
+    projections: np.ndarray
+    """The averages over samples of ``projection_averages`` (S, 3); NaN without a layer normalization of the outputs."""
 
     @property
     def largest(self) -> np.ndarray:
@@ -98,10 +102,16 @@ def _measure_one(
     if vectors is not None and shape.layers[-1].normalization not in ("mean", "batch"):
         overlap = mean_gradient_overlap(operator, values, vectors, shape.outputs, xp)
     mean = np.array(total / shape.parameters)
-    return values, mean, overlap, _output_scales(network, trace)
+    return values, mean, overlap, _output_scales(network, trace), _projections(network, trace)
 
 
 def _output_scales(network: Network, trace: Trace) -> np.ndarray:
     """The standard deviation over samples of every output before its normalization."""
     u = trace.inputs[-1] @ network.parameters.weights[-1].T + network.parameters.biases[-1]
     return to_host(u.std(axis=0))
+
+
+def _projections(network: Network, trace: Trace) -> np.ndarray:
+    if network.shape.layers[-1].normalization != "layer":
+        return np.full(3, np.nan)
+    return projection_averages(trace.fields[-1], trace.scales[-1])
