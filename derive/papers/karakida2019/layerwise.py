@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from sympy import Function, Symbol, gamma, oo, simplify, sqrt, symbols
+from sympy import Expr, Function, Symbol, gamma, oo, simplify, sqrt, symbols
 from sympy import limit as limit_of
 
-from derive.equation import LedgerEntry, Verdict
+from derive.equation import Equation, LedgerEntry, Verdict
 from derive.ledger import judge_equation
 from derive.papers.karakida2019.setting import PAPER, claim, definition, entry, points, settled
-from derive.wide.layer_normalization import eta_1, eta_2, eta_3, jacobian, layer_normalization, square_sum
+from derive.wide.layer_normalization import (
+    WORDS,
+    eta_1,
+    eta_2,
+    eta_3,
+    jacobian,
+    layer_normalization,
+    square_sum,
+)
 from derive.wide.spectrum import lambda_max, m_lambda
 from derive.wide.symbols import C, M, T, alpha, kappa_1, kappa_2
 
@@ -62,9 +70,9 @@ def eq26_upper() -> LedgerEntry:
 @entry
 def eq27() -> LedgerEntry:
     """eta_2 is the mean of 1/sigma^4, eta_3^2 that over pairs of (f_s.f_t/C)^2/(sigma_s sigma_t)^2."""
+    derived = Equation("s", s, square_sum(), WORDS, "derived from the Gram matrix")
     return judge_equation(
-        f"{PAPER}.eq27", "s = tr F^2/(alpha M)^2", s, PRINTED_S, square_sum(),
-        source="karakida2019 (27)", points=points(),
+        f"{PAPER}.eq27", "s = tr F^2/(alpha M)^2", s, PRINTED_S, derived, source="karakida2019 (27)", points=points(),
     )  # fmt: skip
 
 
@@ -72,6 +80,10 @@ def inverse_moment(power: int):  # type: ignore[no-untyped-def]
     """E[(C sigma^2/q)^-power], C sigma^2/q a chi-square with C - 1 degrees of freedom: where is it finite?"""
     half = (C - 1) / 2
     return gamma(half - power) / gamma(half) / 2**power
+
+
+def _words(moment: Expr) -> str:
+    return str(moment) if moment.is_finite else "diverges"
 
 
 @entry
@@ -89,8 +101,8 @@ def theorem_4_1() -> LedgerEntry:
             "the equations follow for given constants, but E[eta_1] = E[1/sigma^2] exists only for C >= 4 and "
             "E[eta_2] = E[1/sigma^4] only for C >= 6: for C = 3, 4, 5 ensemble means diverge, and with C fixed the "
             "constants depend on the weights drawn",
-            counterexample={"C": 3, "E[1/sigma^2]": str(first)},
-            evidence={**parts, "E[1/sigma^4] at C = 5": str(second)},
+            counterexample={"C": 3, "E[1/sigma^2]": _words(first)},
+            evidence={**parts, "E[1/sigma^4] at C = 5": _words(second)},
         ),
     )  # fmt: skip
 
@@ -101,7 +113,7 @@ def claim_layer_cannot() -> LedgerEntry:
     order = limit_of(lower / M, M, oo)
     return claim(
         "claim-layer-cannot", "layer normalization leaves lambda_max of order M",
-        settled(simplify(order) != 0, "the lower bound is of order M", "the lower bound is of lower order"),
+        settled(simplify(order) != 0, "the lower bound of (26) is of order M", "the bound is of lower order"),
     )  # fmt: skip
 
 

@@ -70,8 +70,8 @@ def theorem_3_4() -> LedgerEntry:
     order = limit(lower.subs(dict.fromkeys(widths, 1)).subs(M, 1), T, oo)
     return claim(
         "theorem-3-4", "with non-negative activations lambda_max stays of order M",
-        settled(eq22().verdict.kind == "confirmed" and order > 0, "the bound is of order M at every T",
-                "the bound vanishes", **{"bound/M for T to infinity": str(order)}),
+        settled(eq22().verdict.kind == "confirmed" and order > 0, "the bound (22) is of order M at every T",
+                "the bound (22) vanishes", **{"bound/M for T to infinity": str(order)}),
     )  # fmt: skip
 
 

@@ -14,9 +14,13 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
     evidence = Evidence.on("karakida2019", entries, results)
     return {
         "Which printed equations are right?": evidence.printed_equations(),
-        "Is the largest eigenvalue of a random network as sharp as (10) says?": evidence.about(
-            ("theorem-2-2", "theorem-3-1", "claim-centered-order-one"), "karakida2019.largest_eigenvalue"
-        ),
+        "Is the largest eigenvalue of a random network as sharp as (10) says?": " ".join((
+            evidence.answered("largest_eigenvalue"),
+            evidence.about(
+                ("theorem-2-2", "theorem-3-1", "claim-centered-order-one"),
+                "karakida2019.largest_eigenvalue, karakida2019.proportional",
+            ),
+        )).strip(),
         "Does mean subtraction in the last layer remove the sharpness?": evidence.about(
             ("claim-figure-1", "claim-order-one", "claim-loose-bounds", "claim-q-half", "assumption-3-2"),
             "karakida2019.sharpness, karakida2019.proportional, karakida2019.backward_overlaps",

@@ -142,13 +142,12 @@ def _loose(settings: Settings, by_model: dict[str, list[Ensemble]]) -> Finding:
         last = _bounds(settings, name, settings.ratios[-1])
         wide[name] = float(found[-1].largest.mean()) / last[0]
     holds = min(*over.values(), *under.values()) > LOOSE
-    words = "; ".join(f"{name} {over[name]:.1f} and 1/{under[name]:.1f}" for name in over)
+    words = "; ".join(f"{over[name]:.1f} and {under[name]:.1f} ({name})" for name in over)
     far = ", ".join(f"{x:.0f} ({name})" for name, x in wide.items())
     return Finding(
         "karakida2019.claim-loose-bounds", "both bounds (18) are loose: lambda_max at T = M lies well between them",
-        f"At T = M = {settings.width} lambda_max is that multiple of the lower and of the upper bound: {words}. At "
-        f"T = {settings.ratios[-1]:g} M it is {far} times the lower bound: with many samples lambda_max tends to a "
-        "constant, while the bound falls as M/T.",
+        f"At T = M = {settings.width} the factors from the lower bound to lambda_max and from there to the upper "
+        f"bound are {words}. At T = {settings.ratios[-1]:g} M lambda_max is {far} times the lower bound.",
         "confirmed" if holds else "refuted", {"over the lower": over, "upper over it": under},
     )  # fmt: skip
 
@@ -160,8 +159,8 @@ def _centered(settings: Settings, exponents: dict[int, Growth]) -> Finding:
     return Finding(
         "karakida2019.claim-centered-order-one",
         "in a centered shallow network lambda_max is of order one for T of order M",
-        f"In centered tanh networks at T = M lambda_max changes as M^x with x = {powers}, from "
-        f"M = {settings.square[0]} to {settings.square[-1]}, without any normalization.",
+        f"In centered tanh networks without normalization lambda_max at T = M changes as M^x with x = {powers}, from "
+        f"M = {settings.square[0]} to {settings.square[-1]}; in non-centered ones x is one.",
         "confirmed" if holds else "refuted", {f"L = {L}": [g.exponent, g.error] for L, g in exponents.items()},
     )  # fmt: skip
 

@@ -159,8 +159,8 @@ def _order_one(settings: Settings, exponents: Mapping[str, Growth]) -> Finding:
     powers = ", ".join(f"{name} {g.exponent:.3f} ± {g.error:.3f}" for name, g in exponents.items())
     return Finding(
         "karakida2019.claim-order-one", "lambda_max is of order one after mean subtraction at T = M",
-        f"{'It does not grow' if holds else 'It changes'} with width: the exponent of M, fitted from "
-        f"M = {settings.widths[0]} to {settings.widths[-1]}, is {powers} (without mean subtraction it is one).",
+        f"With the mean subtracted the exponent of M, fitted from M = {settings.widths[0]} to {settings.widths[-1]}, "
+        f"is {powers}: {'below' if holds else 'not below'} {ORDER_ONE:g}; without it is one.",
         "confirmed" if holds else "refuted", {name: [g.exponent, g.error] for name, g in exponents.items()},
     )  # fmt: skip
 
