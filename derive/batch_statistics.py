@@ -207,6 +207,23 @@ def decay_coefficient(phi: str, kind: str, independent: bool = False) -> Expr:
     return simplify(-gain_shift(phi, kind, independent) * stiffness.subs(gain, best_gain(phi)) / 2)
 
 
+def response(kind: str) -> tuple[Expr, Expr]:
+    """d(normalized)/dm and d(normalized)/dq at the population's statistics, in t."""
+    function = _normalized(kind)
+    mean, square = (function.diff(s).subs({_m: 0, _q: 0}) for s in (_m, _q))
+    return mean, square
+
+
+def joint_fluctuation(kind: str) -> Expr:
+    """M times the mean product of (normalized - t) of two units, at leading order, given their t and y.
+
+    Their Gaussian preactivations have the correlation R; at R = 1 and y = t it is the spread of one.
+    """
+    of_mean, of_square = response(kind)
+    means, squares = joint_spread()
+    return expand(means * of_mean * of_mean.subs(t, y) + squares * of_square * of_square.subs(t, y))
+
+
 def joint_spread() -> tuple[Expr, Expr]:
     """M <m_i m_k> and M <q_i q_k> of two units whose Gaussian preactivations have the correlation R."""
     squares = gaussian(expand((t**2 - 1) * (y**2 - 1)))

@@ -28,6 +28,15 @@ def gradient_amplitude(model: Model) -> Callable[[Symbol], Expr]:
     return lambda index: template.xreplace({i: index})
 
 
+def amplitude_slopes(model: Model, base: IndexedBase, unit: Symbol) -> tuple[Expr, Expr]:
+    """dA_i/dx_i where A_i holds x_i outside its sums over units, and dA_i/d base[unit] through those sums."""
+    amplitude = gradient_amplitude(model)(i)
+    sums = {s: Dummy() for s in amplitude.atoms(Sum)}
+    outer, back = amplitude.xreplace(sums), {d: s for s, d in sums.items()}
+    through = Add(*(outer.diff(d).xreplace(back) * derivative(s, base, (unit,)) for s, d in sums.items()))
+    return regular_part(outer.diff(x[i])).xreplace(back), through
+
+
 def regular_part(expression: Expr) -> Expr:
     """Drop u delta(u) = 0, which differentiating a kink such as u step(u) leaves behind."""
 
@@ -76,24 +85,18 @@ class Component:
 
 def mean_gradient(model: Model, index: Symbol, mark: str) -> list[Component]:
     """The average gradient of the loss along J_index, as components on the weight vectors."""
-    amplitude = gradient_amplitude(model)(index)
     k, m = index_symbol(f"k_{mark}"), index_symbol(f"m_{mark}")
-    sums = {s: Dummy() for s in amplitude.atoms(Sum)}
-    outer, back = amplitude.xreplace(sums), {d: s for s, d in sums.items()}
-    explicit = outer.diff(x[index]).xreplace(back)
-
-    def through_sums(base: IndexedBase, unit: Symbol) -> Expr:
-        return Add(*(outer.diff(d).xreplace(back) * derivative(s, base, (unit,)) for s, d in sums.items()))
-
-    loss = model.penalty + (model.loss if model.radial else S.Zero)
     at = {i: index}
+    explicit, of_students = (slope.xreplace(at) for slope in amplitude_slopes(model, x, k))
+    of_teachers = amplitude_slopes(model, y, m)[1].xreplace(at)
+    loss = model.penalty + (model.loss if model.radial else S.Zero)
     own = 2 * derivative(loss, Q, (i, i)).xreplace(at)
     pair = derivative(loss, Q, (i, k)).xreplace(at)
     cross = derivative(loss, R, (i, m)).xreplace(at)
     components = [
         Component(expectation(tau * explicit + own), ("J", index)),
-        Component(expectation(tau * through_sums(x, k) + pair), ("J", k), ((k, 1, K),)),
-        Component(expectation(tau * through_sums(y, m) + cross), ("B", m), ((m, 1, M),)),
+        Component(expectation(tau * of_students + pair), ("J", k), ((k, 1, K),)),
+        Component(expectation(tau * of_teachers + cross), ("B", m), ((m, 1, M),)),
     ]
     return [c for c in components if c.weight != 0]
 

@@ -27,6 +27,9 @@ from derive.symbols import (
 )
 
 NORMALIZATIONS = ("none", "batch", "batch-without-radial", "weight")
+BATCH_STATISTICS = {"batch-statistics": "batch", "batch-statistics-uncentred": "root-mean-square"}
+"""Normalizations by the statistics of the batch itself, to first order in 1/b, and the kinds of
+``derive.batch_statistics`` that they are."""
 
 unit = Symbol("k", integer=True, positive=True)
 teacher_unit = Symbol("m", integer=True, positive=True)
@@ -40,13 +43,16 @@ class Model:
     R[i,n] (through which normalizations enter), gains g[i], second layers w[i] and v[n], and ``noise``.
     ``penalty`` is what is added to it without data: weight and gain decay.
     ``radial`` says whether the gradient through the overlaps is followed (the exact gradient) or dropped.
-    ``unit_indices`` declare further index symbols; ``parameters`` further scalars.
+    ``statistics``: "population", or the kind of batch statistics (``derive.batch_statistics``) that really
+    normalize each field by its mean and size; the flow then holds their effect to first order in 1/b.
+    ``parameters`` declare further scalars.
     """
 
     loss: Expr
     penalty: Expr = S.Zero
     radial: bool = True
     name: str = "model"
+    statistics: str = "population"
     parameters: frozenset[Symbol] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
@@ -94,8 +100,9 @@ def committee(
 
     Raises DerivationError for an unknown normalization or an activation without a gradient.
     """
-    if normalization not in NORMALIZATIONS:
-        raise DerivationError(f"unknown normalization {normalization!r}; known: {', '.join(NORMALIZATIONS)}")
+    known = (*NORMALIZATIONS, *BATCH_STATISTICS)
+    if normalization not in known:
+        raise DerivationError(f"unknown normalization {normalization!r}; known: {', '.join(known)}")
     student, teacher = activation(phi), activation(phi if teacher_phi is None else teacher_phi)
     if not student.has_gradient:
         raise DerivationError(
@@ -103,12 +110,9 @@ def committee(
             "its averages exist, its learning does not"
         )
     i, n = unit, teacher_unit
-    preactivation = {
-        "none": x[i],
-        "batch": g[i] * x[i] / sqrt(tau * Q[i, i]),
-        "batch-without-radial": g[i] * x[i] / sqrt(tau * Q[i, i]),
-        "weight": g[i] * x[i] / sqrt(Q[i, i]),
-    }[normalization]
+    preactivation = {"none": x[i], "weight": g[i] * x[i] / sqrt(Q[i, i])}.get(
+        normalization, g[i] * x[i] / sqrt(tau * Q[i, i])
+    )
     target = teacher_sum(v[n] * teacher(y[n])) + noise
     output = student_sum(w[i] * student(preactivation))
     penalty = weight_decay / 2 * student_sum(Q[i, i])
@@ -119,6 +123,7 @@ def committee(
         penalty=penalty,
         radial=normalization != "batch-without-radial",
         name=f"{student.name} committee, {normalization} normalization",
+        statistics=BATCH_STATISTICS.get(normalization, "population"),
         parameters=frozenset({Symbol("a", real=True)})
         if student.expression.has(Symbol("a", real=True))
         else frozenset(),

@@ -19,6 +19,7 @@ from functools import cached_property
 
 from sympy import Add, Derivative, Expr, Indexed, IndexedBase, S, Symbol
 
+from derive.batch_normalization import expected_over_batch, gradient_noise
 from derive.closing import Naming, close_averages, shape
 from derive.equation import Equation, Step
 from derive.errors import DerivationError
@@ -168,8 +169,9 @@ def derive_flow(model: Model) -> Flow:
     Raises DerivationError when the loss has no gradient (a jump in the activation) or is not polynomial in
     its sums over units.
     """
-    amplitude = gradient_amplitude(model)
-    along = span_gradient(model)
+    population = model.statistics == "population"
+    expected = model if population else expected_over_batch(model)
+    amplitude, along = gradient_amplitude(expected), span_gradient(expected)
 
     # J_i . dJ_j: the gradient's overlap with another weight vector.
     student = amplitude(i) * x[j] + along(i, lambda k: overlap(Q, k, j), lambda m: R[j, m])
@@ -177,18 +179,19 @@ def derive_flow(model: Model) -> Flow:
     teacher = amplitude(i) * y[n] + along(i, lambda k: R[k, n], lambda m: overlap(T, m, n))
 
     drift = -eta * (expectation(student) + expectation(mirrored))
-    diffusion = eta**2 * tau / batch * expectation(amplitude(i) * amplitude(j))
+    noise_of_gradient = expectation(amplitude(i) * amplitude(j)) if population else gradient_noise(model)
+    diffusion = eta**2 * tau / batch * noise_of_gradient
     rates: list[tuple[IndexedBase, tuple[Symbol, ...], Expr]] = [
         (Q, (i, j), drift + diffusion),
         (R, (i, n), -eta * expectation(teacher)),
     ]
-    whole = model.loss + model.penalty
+    whole = expected.loss + expected.penalty
     for base, rate in ((g, eta_g), (w, eta_w)):
         if model.uses(base):
             slope = regular_part(derivative(whole, base, (i,)))
             rates.append((base, (i,), -rate * expectation(slope)))
     naming = Naming()
-    gradient = _gradient_steps(model, amplitude(i))
+    gradient = _gradient_steps(expected, amplitude(i))
     state = [
         StateVariable(
             name=str(base.label),

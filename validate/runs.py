@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numerics.runtime.devices import choose_backend
-from numerics.runtime.runfile import Run
+from numerics.runtime.runfile import BATCH_STATISTICS, Run
 from validate.simulate import Setup
 
 
@@ -22,7 +22,7 @@ def setup_of(run: Run) -> Setup:
         students=p.students,
         teachers=p.teachers,
         activation=p.activation,
-        normalization=p.normalization,
+        normalization="batch" if p.normalization in BATCH_STATISTICS else p.normalization,
         learning_rate=p.learning_rate,
         gain_learning_rate=p.gain_learning_rate,
         second_layer_learning_rate=p.second_layer_learning_rate,
@@ -31,7 +31,7 @@ def setup_of(run: Run) -> Setup:
         label_noise=p.label_noise,
         weight_decay=p.weight_decay,
         gain_decay=p.gain_decay,
-        statistics=simulation.statistics,
+        statistics=BATCH_STATISTICS.get(p.normalization, simulation.statistics),
         shift=simulation.shift,
         input_law=simulation.input_law,
         Q=initial.Q,

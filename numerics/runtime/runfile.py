@@ -30,7 +30,12 @@ from numerics.runtime.errors import InputError, unknown_name
 from numerics.runtime.userfile import is_reference, load_reference
 
 NORMALIZATIONS = ("none", "batch", "batch-without-radial", "weight")
+BATCH_STATISTICS = {"batch-statistics": "batch", "batch-statistics-uncentred": "batch-uncentred"}
+"""Batch normalization whose theory holds the fluctuations of the batch's statistics to first order in 1/b, and the
+statistics that a simulation of it takes."""
 STATISTICS = ("population", "batch", "batch-uncentred")
+LEAST_SAMPLES = {"batch": 3, "batch-uncentred": 2}
+"""One sample has variance 0; after centring, two samples are +1 and -1 whatever the weights."""
 INPUT_LAWS = ("gaussian", "binary", "uniform", "heavy-tailed")
 
 START_NORM = 0.25
@@ -191,7 +196,9 @@ def _parameters(table: Mapping[str, Any], own: bool, folder: Path) -> Parameters
             raise InputError(f"a model of your own contains its {key}; leave {key} out")
     default = Parameters()
     students = _count(table, "students", default.students)
-    normalization = _choice(table, "normalization", NORMALIZATIONS, default.normalization)
+    normalization = _choice(
+        table, "normalization", (*NORMALIZATIONS, *BATCH_STATISTICS), default.normalization
+    )
     rate = _nonnegative(table, "learning_rate", default.learning_rate)
     gains = own or normalization != "none"
     activation = table.get("activation", default.activation)
@@ -203,6 +210,8 @@ def _parameters(table: Mapping[str, Any], own: bool, folder: Path) -> Parameters
                 raise InputError(
                     f"{key} needs gains; set normalization to one of {', '.join(NORMALIZATIONS[1:])}"
                 )
+    batch_size = _batch_size(table.get("batch_size", default.batch_size))
+    _check_samples(f"normalization = {normalization!r}", BATCH_STATISTICS.get(normalization), batch_size)
     return Parameters(
         students=students,
         teachers=_count(table, "teachers", students),
@@ -212,11 +221,17 @@ def _parameters(table: Mapping[str, Any], own: bool, folder: Path) -> Parameters
         gain_learning_rate=_nonnegative(table, "gain_learning_rate", rate if gains else 0.0),
         second_layer_learning_rate=_nonnegative(table, "second_layer_learning_rate", 0.0),
         input_variance=_positive(table, "input_variance", default.input_variance),
-        batch_size=_batch_size(table.get("batch_size", default.batch_size)),
+        batch_size=batch_size,
         label_noise=_nonnegative(table, "label_noise", 0.0),
         weight_decay=_nonnegative(table, "weight_decay", 0.0),
         gain_decay=_nonnegative(table, "gain_decay", 0.0),
     )
+
+
+def _check_samples(what: str, statistics: str | None, batch_size: float) -> None:
+    least = LEAST_SAMPLES.get(statistics or "", 1)
+    if batch_size < least:
+        raise InputError(f"{what} needs batch_size at least {least}, not {batch_size:g}")
 
 
 def _initial(table: Mapping[str, Any], parameters: Parameters, own: bool) -> Initial:
@@ -302,13 +317,7 @@ def _simulation(table: Mapping[str, Any], parameters: Parameters) -> Simulation:
                 f"simulation.statistics = {statistics!r} needs normalization = 'batch', "
                 f"not {parameters.normalization!r}"
             )
-        # One sample has variance 0; after centring, two samples are +1 and -1 whatever the weights.
-        least = 3 if statistics == "batch" else 2
-        if parameters.batch_size < least:
-            raise InputError(
-                f"simulation.statistics = {statistics!r} needs batch_size at least {least}, "
-                f"not {parameters.batch_size:g}"
-            )
+        _check_samples(f"simulation.statistics = {statistics!r}", statistics, parameters.batch_size)
     shift = table.get("shift", False)
     if not isinstance(shift, bool):
         raise InputError(f"simulation.shift must be true or false, not {shift!r}")
