@@ -18,6 +18,7 @@ from numerics.runtime import userfile
 from numerics.runtime.errors import InputError, unknown_name
 from numerics.wide.fixed_points import fixed_point
 from numerics.wide.predict import Prediction, order_parameters, predict
+from numerics.wide.proportional import bulk
 from numerics.wide.values import DOUBLE
 
 ACTIVATIONS = ("relu", "leaky-relu", "identity", "erf", "tanh", "gelu")
@@ -69,10 +70,20 @@ def _fixed_point(model: Network) -> dict[str, Any]:
 
 
 def fim_theory(arguments: Namespace) -> dict[str, Any]:
-    """The columns of ``orderparams fim`` that the theory gives."""
+    """The columns of ``orderparams fim`` that the theory gives.
+
+    ``bulk_edge``: where the spectrum ends that mean subtraction leaves, at this T/M; without normalization it lies
+    below lambda_max.  ``bulk_lower`` and ``bulk_upper``: bounds by its first two moments.
+    """
     ((_, model),) = networks(arguments)
     found = predict(model, arguments.width, arguments.samples, corrections=True)
-    return theory_columns(found)
+    columns = theory_columns(found)
+    if model.normalization in ("none", "mean") and model.outputs == 1 and arguments.samples > 1:
+        rest = bulk(model, arguments.samples / arguments.width, max(2, arguments.width))
+        columns |= {
+            "bulk_edge": rest.edge, "bulk_lower": rest.lower, "bulk_upper": rest.upper(arguments.samples),
+        }  # fmt: skip
+    return columns
 
 
 def theory_columns(found: Prediction) -> dict[str, Any]:
