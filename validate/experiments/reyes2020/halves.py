@@ -123,7 +123,7 @@ def _figure(settings: Settings, record: dict[str, dict[str, np.ndarray]]) -> Pic
         ax.set_yscale("log")
         ax.set_xlabel("epoch")
         ax.set_ylabel({"lambda_1": "$\\lambda_1$"}.get(quantity, "$\\lambda_1/\\lambda_{10}$"))
-    axes[1].legend()
+    axes[0].legend(loc="upper right")
     return Picture(
         figure,
         "The last layer's Hessian of networks that learn with centred units, scaled ones, both or neither: geometric "
