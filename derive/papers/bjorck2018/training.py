@@ -104,7 +104,7 @@ def claim_large_means() -> LedgerEntry:
     return paper.claim(
         "claim-large-means",
         "weights that leave channels of large mean have large gradients (appendix G)",
-        paper.lacking("the appendix, which says how it was measured; networks at initialization would do"),
+        paper.needs("channel_means"),
     )
 
 

@@ -1,4 +1,4 @@
 """Bjorck, Gomes, Selman and Weinberger (2018), Understanding batch normalization."""
 
-EXPERIMENTS: tuple[str, ...] = ("initialization", "depth_growth", "products", "minibatch_noise")
+EXPERIMENTS: tuple[str, ...] = ("initialization", "depth_growth", "products", "minibatch_noise", "channel_means")
 """The modules of this package that are experiments, in the order of the report."""

@@ -21,7 +21,8 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
             ("claim-table1-without", "claim-table1-with"), "bjorck2018.initialization"
         ),
         "Are gradients larger and their tails heavier without it?": evidence.about(
-            ("claim-gradients-larger", "claim-heavy-tails", "claim-low-rank"), "bjorck2018.initialization"
+            ("claim-gradients-larger", "claim-heavy-tails", "claim-low-rank", "claim-large-means"),
+            "bjorck2018.initialization and bjorck2018.channel_means",
         ),
         "What does depth do to activations?": " ".join(
             (
