@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from numerics.runtime.errors import InputError
 from validate.experiments import Context
 from validate.experiments.bjorck2018 import answers, depth_growth, initialization, networks, shapes
 from validate.report.model import ExperimentResult
+from validate.simulate import digits
+from validate.simulate.digits import Digits
 from validate.simulate.residual import Architecture, ResNet
 
 INITIALIZATION = initialization.Settings(
@@ -27,8 +30,20 @@ INITIALIZATION = initialization.Settings(
 )
 GROWTH = depth_growth.Settings(
     blocks=1, widths=(8, 12, 24), seeds=(120, 80, 40), normalized_widths=(12, 16, 24),
-    normalized_seeds=(40, 30, 20), images_seeds=5, images_width=16,
+    normalized_seeds=(40, 30, 20), images_seeds=5, images_side=16,
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def made_up() -> Iterator[Digits]:
+    """100 images of 8 x 8 pixels: a pattern a class, and noise."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(100) % 10
+    images = np.abs(rng.standard_normal((64, 10))[:, labels] + 0.5 * rng.standard_normal((64, 100)))
+    data = Digits(images / images.max(), labels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digits, "load", lambda source: data)
+        yield data
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +118,31 @@ def test_images_have_unit_variance(kind: str) -> None:
     assert drawn.shape == (50, 40, 8, 8) and (drawn**2).mean() == pytest.approx(1, rel=0.1)
     with pytest.raises(InputError, match="unknown kind of image 'cats'"):
         networks.images("cats", 3, 2, 8, 0)
+
+
+def test_digits_as_images(made_up: Digits) -> None:
+    """Enlarged threefold and framed in 27 x 27: every pixel where it belongs; mean 0 and variance 1 over all."""
+    shown = digits.pictures(made_up, 27)
+    for i, j in ((1, 1), (14, 3), (24, 24)):
+        assert (shown[:, i, j] == made_up.images[8 * ((i - 1) // 3) + (j - 1) // 3]).all()
+    assert not shown[:, 0].any() and not shown[:, :, 25:].any()
+    images, labels = digits.draw("digits", 100, 27, np.random.default_rng(0))
+    assert images.mean() == pytest.approx(0, abs=1e-12) and images.var() == pytest.approx(1)
+    assert sorted(labels) == sorted(made_up.labels)
+    with pytest.raises(InputError, match="8 x 8 pixels do not fit in 6 x 6"):
+        digits.pictures(made_up, 6)
+    with pytest.raises(InputError, match="1 to 100 samples of digits, not 101"):
+        digits.draw("digits", 101, 8, np.random.default_rng(0))
+
+
+def test_batches_of_digits_have_their_own_labels(made_up: Digits) -> None:
+    images, labels = networks.labelled_images("digits", 3, 20, 8, 4)
+    other, _ = networks.labelled_images("digits", 3, 20, 8, 4, 1)
+    assert (images[0] == images[2]).all() and (images != other).any()
+    flat = images[0].reshape(20, 64).T
+    for column, label in zip(flat.T, labels, strict=True):
+        match = [np.corrcoef(column, x)[0, 1] > 0.999 for x in made_up.images.T]
+        assert made_up.labels[match.index(True)] == label
 
 
 def test_terms_of_random_sign_and_terms_that_agree() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -69,3 +70,32 @@ def split(digits: Digits, fractions: tuple[float, ...], seed: int) -> tuple[Digi
         for part, chosen in zip(parts, np.split(members, ends)[: len(parts)], strict=True):
             part.append(chosen)
     return tuple(digits.take(generator.permutation(np.concatenate(part))) for part in parts)
+
+
+def pictures(digits: Digits, side: int) -> np.ndarray:
+    """The samples as images (sample, side, side): enlarged by the whole factor that fits, each pixel repeated, and
+    framed with zeros."""
+    width = math.isqrt(len(digits.images))
+    factor = side // width
+    if factor < 1:
+        raise InputError(f"images of {width} x {width} pixels do not fit in {side} x {side}")
+    enlarged = digits.images.T.reshape(-1, width, width).repeat(factor, axis=1).repeat(factor, axis=2)
+    spare = side - factor * width
+    frame = (spare // 2, spare - spare // 2)
+    return np.pad(enlarged, ((0, 0), frame, frame))
+
+
+def draw(source: str, batch: int, side: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Different random samples as images (batch, side, side), and their labels.
+
+    Over all pixels of all samples of the source, frames included, images have mean 0 and variance 1.
+    """
+    digits = load(source)
+    if not 1 <= batch <= len(digits):
+        raise InputError(f"a batch must be 1 to {len(digits)} samples of {source}, not {batch}")
+    chosen = digits.take(generator.choice(len(digits), batch, replace=False))
+    images = pictures(chosen, side)
+    covered = (images.shape[1] // math.isqrt(len(digits.images))) ** 2 * len(digits.images) / side**2
+    mean = covered * digits.images.mean()
+    variance = covered * (digits.images**2).mean() - mean**2
+    return (images - mean) / math.sqrt(variance), chosen.labels

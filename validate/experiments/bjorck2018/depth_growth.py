@@ -41,7 +41,9 @@ class Settings:
     side: int = 8
     batch: int = 4
     images_seeds: int = 40
-    images_width: int = 32
+    images_width: int = 16
+    images_side: int = 32
+    data: str = "mnist"
 
     @property
     def depth(self) -> int:
@@ -103,14 +105,16 @@ def run(settings: Settings, context: Context) -> ExperimentResult:
 
 def _measure(
     settings: Settings, context: Context, normalization: str, width: int, count: int, batch: int,
-    kind: str = "noise",
+    kind: str = "noise", channels: int = 0, side: int = 0,
 ) -> dict[str, np.ndarray]:  # fmt: skip
-    """Arrays (seed, block).  As many more input channels, so that two noise images are as good as orthogonal."""
+    """Arrays (seed, block).  Four times as many input channels as the width, unless another number is asked for,
+    so that two noise images are as good as orthogonal."""
     pieces = [
         {
             "depth": settings.depth, "width": width, "normalization": normalization,
             "initialization": settings.initialization, "seeds": list(range(start, min(start + CHUNK, count))),
-            "batch": batch, "side": settings.side, "channels": 4 * width, "kind": kind, "border": "periodic",
+            "batch": batch, "side": side or settings.side, "channels": channels or 4 * width, "kind": kind,
+            "border": "periodic",
         }
         for start in range(0, count, CHUNK)
     ]  # fmt: skip
@@ -205,13 +209,13 @@ def _score(quantity: Quantity, end: int) -> tuple[float, float]:
 def _independent(settings: Settings, context: Context) -> Finding:
     """The same networks on different images: how much of the growth changes."""
     logs = {}
-    for kind in networks.IMAGES:
-        square = _measure(settings, context, "none", settings.images_width, settings.images_seeds, 8, kind)[
-            "square"
-        ]
+    for kind in (*networks.IMAGES, settings.data):
+        square = _measure(
+            settings, context, "none", settings.images_width, settings.images_seeds, 8, kind, 3, settings.images_side
+        )["square"]
         logs[kind] = np.log(square[:, -1] / square[:, 0])
     reference = logs["noise"].mean()
-    changed = {kind: statistics.estimate(logs[kind] - logs["noise"]) for kind in networks.IMAGES[1:]}
+    changed = {kind: statistics.estimate(logs[kind] - logs["noise"]) for kind in logs if kind != "noise"}
     shares = {kind: float(c.value / reference) for kind, c in changed.items()}
     errors = {kind: float(c.error / reference) for kind, c in changed.items()}
     largest = max(abs(share) for share in shares.values())

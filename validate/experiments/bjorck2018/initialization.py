@@ -1,7 +1,8 @@
 """Experiment: a deep residual network at initialization, without and with batch normalization, seed by seed.
 
 Networks of depth 110 on noise images with random labels, one batch forward and backward: Table 1 and Figures 2,
-5, 6 and 7 of the paper, and how they depend on the size of the batch and of the images, which the paper kept.
+5, 6 and 7 of the paper, and how they depend on the size of the batch and of the images, which the paper kept;
+Figure 6 also on waves, on images of one colour, and on digits.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Settings:
     sides: tuple[int, ...] = (8, 16)
     initializations: tuple[str, ...] = ("he", "torch")
     small_batch: int = 16
+    data: str = "mnist"
 
 
 def run(settings: Settings, context: Context) -> ExperimentResult:
@@ -65,7 +67,7 @@ def run(settings: Settings, context: Context) -> ExperimentResult:
     }
     kinds = {"noise": own} | {
         kind: _records(settings, context, settings.initialization, settings.small_batch, settings.side, kind)
-        for kind in networks.IMAGES[1:]
+        for kind in (*networks.IMAGES[1:], settings.data)
     }
     findings = (
         *_table1(settings, scaled), _larger(own), _tails(own), *_moments(settings, own), _output(schemes),
@@ -77,7 +79,7 @@ def run(settings: Settings, context: Context) -> ExperimentResult:
         figures={
             "gradient-histograms": initialization_figures.histograms(own),
             "moments": initialization_figures.moments(own),
-            "output-gradients": initialization_figures.output_gradients(kinds["constant"]),
+            "output-gradients": initialization_figures.output_gradients(kinds[settings.data]),
             "channels": initialization_figures.channels(own),
         },
         tables=(_table(scaled), _loss_table(schemes)),
@@ -244,7 +246,7 @@ def _output(schemes: Mapping[str, Records]) -> Finding:
 
 
 def _classes(kinds: Mapping[str, Records]) -> tuple[Finding, Finding]:
-    """Figure 6, on images that differ in every pixel, in their waves, and in their colour."""
+    """Figure 6, on images that differ in every pixel, in their waves, in their colour, and on digits."""
     modal = {kind: [own[network]["modal"] for network in NETWORKS] for kind, own in kinds.items()}
     shares = {kind: [common_share(own[network]) for network in NETWORKS] for kind, own in kinds.items()}
     one, common = (

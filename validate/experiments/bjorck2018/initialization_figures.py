@@ -74,8 +74,7 @@ def output_gradients(own: Records) -> Picture:
     figure.colorbar(picture, ax=axes)
     return Picture(
         figure,
-        "As the paper's Figure 6: the gradient of each image's loss in the outputs, first seed, "
-        "for images of one colour each.",
+        "As the paper's Figure 6: the gradient of each image's loss in the outputs, first seed, for digits.",
         raster=True,
     )
 

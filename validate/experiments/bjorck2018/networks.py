@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from numerics.runtime.errors import unknown_name
+from validate.simulate import digits
 from validate.simulate.layers import kernel_gradient, softmax, softmax_cross_entropy
 from validate.simulate.residual import Architecture, ResNet
 
@@ -18,16 +19,35 @@ IMAGES = ("noise", "smooth", "constant")
 
 
 def images(kind: str, channels: int, batch: int, side: int, seed: int) -> np.ndarray:
-    """Random images (channel, batch, side, side) in single precision."""
-    generator = np.random.default_rng((seed, 1))
+    """Images (channel, batch, side, side) in single precision, of a kind of ``IMAGES`` or real ones."""
+    return labelled_images(kind, channels, batch, side, seed)[0]
+
+
+def labelled_images(
+    kind: str, channels: int, batch: int, side: int, seed: int, number: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Random images (channel, batch, side, side) in single precision, and labels: the batch of this number.
+
+    Images of a data set of ``digits`` have their own labels, and the same gray in every channel; those of
+    ``IMAGES`` have random labels.
+    """
+    generator = np.random.default_rng((seed, 1, number) if number else (seed, 1))
+    if kind in digits.SOURCES:
+        gray, labels = digits.draw(kind, batch, side, generator)
+        return np.repeat(gray[None].astype(np.float32), channels, axis=0), labels
+    labels = np.random.default_rng((seed, 2, number) if number else (seed, 2)).integers(0, 10, batch)
+    return _made_up(kind, (channels, batch, side, side), generator), labels
+
+
+def _made_up(kind: str, shape: tuple[int, int, int, int], generator: np.random.Generator) -> np.ndarray:
+    """Images of a kind of ``IMAGES``."""
+    channels, batch, side, _ = shape
     if kind == "noise":
-        return generator.standard_normal((channels, batch, side, side), np.float32)
+        return generator.standard_normal(shape, np.float32)
     if kind == "constant":
-        return generator.standard_normal((channels, batch, 1, 1), np.float32) + np.zeros(
-            (side, side), np.float32
-        )
+        return np.zeros(shape, np.float32) + generator.standard_normal((channels, batch, 1, 1), np.float32)
     if kind != "smooth":
-        raise unknown_name("kind of image", kind, IMAGES)
+        raise unknown_name("kind of image", kind, (*IMAGES, *digits.SOURCES))
     phase = 2 * np.pi * np.arange(side) / side
     x, y = np.meshgrid(phase, phase, indexing="ij")
     waves = np.stack([np.cos(x), np.sin(x), np.cos(y), np.sin(y)])
@@ -38,7 +58,7 @@ def images(kind: str, channels: int, batch: int, side: int, seed: int) -> np.nda
 def gradients(
     depth: int, normalization: str, initialization: str, seed: int, batch: int, side: int, kind: str
 ) -> dict[str, np.ndarray]:
-    """One network, one batch of images with random labels, forward and backward.
+    """One network, one batch of images, forward and backward.
 
     ``layers`` and ``a``, ``b`` (layer): for Table 1, means over a kernel of the sum of |d| and of |sum of d|.
     ``size`` (layer): root mean square of the gradient of every convolution.  ``middle``: the gradient in the
@@ -48,8 +68,7 @@ def gradients(
     ``convolution`` and ``stream`` (layer, 2): mean over channels of the absolute mean, and of the variance.
     """
     network = ResNet(Architecture(depth, normalization=normalization, initialization=initialization), seed)
-    x = images(kind, 3, batch, side, seed)
-    labels = np.random.default_rng((seed, 2)).integers(0, 10, batch)
+    x, labels = labelled_images(kind, 3, batch, side, seed)
     moments: dict[str, list[tuple[float, float]]] = {"convolution": [], "stream": []}
     layers = [max(2, round(depth * layer / 110)) for layer in TABLE1]
     absolute: dict[int, np.ndarray] = {}
