@@ -13,6 +13,7 @@ import pytest
 from numerics.runtime.errors import InputError
 from validate.simulate.layers import (
     Adam,
+    Momentum,
     batch_normalization,
     convolution,
     dense,
@@ -178,3 +179,19 @@ def test_adam_steps_by_the_rate_first():
     mean = (0.9 * 0.1 * g1 + 0.1 * g2) / (1 - 0.81)
     square = (0.999 * 0.001 * g1**2 + 0.001 * g2**2) / (1 - 0.999**2)
     assert np.allclose(x["w"], [0.9, -1.9, 2.9] - 0.1 * mean / np.sqrt(square))
+
+
+def test_momentum_sums_past_gradients():
+    """Two steps written out, with decay; without momentum and decay it is plain descent."""
+    x, g1, g2 = np.array([1.0, -2.0]), np.array([0.5, 3.0]), np.array([-1.0, 2.0])
+    held = {"w": x.copy()}
+    optimizer = Momentum(0.1, momentum=0.9, decay=0.01)
+    optimizer.step(held, {"w": g1})
+    first = g1 + 0.01 * x
+    after = x - 0.1 * first
+    assert np.allclose(held["w"], after)
+    optimizer.step(held, {"w": g2})
+    assert np.allclose(held["w"], after - 0.1 * (0.9 * first + g2 + 0.01 * after))
+    plain = {"w": x.copy()}
+    Momentum(0.5, momentum=0, decay=0).step(plain, {"w": g1})
+    assert np.allclose(plain["w"], x - 0.5 * g1)

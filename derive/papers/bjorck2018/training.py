@@ -6,7 +6,6 @@ from derive.equation import LedgerEntry
 from derive.papers.bjorck2018.setting import paper
 
 TRAINING = "CIFAR-10 and trainings of a ResNet-110 over its full schedules, up to 2,400 epochs"
-FIRST_STEPS = "CIFAR-10 and the first steps of training a ResNet-110 on it"
 
 
 @paper.entry
@@ -55,24 +54,6 @@ def claim_wide_minima() -> LedgerEntry:
 
 
 @paper.entry
-def claim_range_of_steps() -> LedgerEntry:
-    return paper.claim(
-        "claim-range-of-steps",
-        "along the gradient the loss falls over a far wider range of steps with normalization (Figure 3)",
-        paper.lacking(FIRST_STEPS),
-    )
-
-
-@paper.entry
-def claim_moments_explode() -> LedgerEntry:
-    return paper.claim(
-        "claim-moments-explode",
-        "in a step that diverges the moments explode in the higher layers (Figure 4)",
-        paper.lacking(FIRST_STEPS),
-    )
-
-
-@paper.entry
 def claim_no_recovery() -> LedgerEntry:
     return paper.claim(
         "claim-no-recovery",
@@ -87,15 +68,6 @@ def claim_last_layer_suffices() -> LedgerEntry:
         "claim-last-layer-suffices",
         "normalization in the last layer alone gives two thirds of the gain, at learning rates up to 0.03",
         paper.lacking(TRAINING),
-    )
-
-
-@paper.entry
-def claim_shallow_rates() -> LedgerEntry:
-    return paper.claim(
-        "claim-shallow-rates",
-        "shallower networks without normalization allow larger learning rates (appendix H)",
-        paper.lacking(f"{TRAINING} at several depths, and the appendix"),
     )
 
 

@@ -33,6 +33,12 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
         "What does the network put out before training?": evidence.about(
             ("claim-output-scale", "claim-one-class", "claim-input-independent"), "bjorck2018.initialization"
         ),
+        "How far along the gradient may the first steps go?": evidence.about(
+            ("claim-range-of-steps", "claim-large-steps-diverge", "claim-shallow-rates"), "bjorck2018.first_steps"
+        ),
+        "What diverges in a step that diverges?": evidence.about(
+            ("claim-moments-explode", "claim-activations-diverge"), "bjorck2018.first_steps"
+        ),
         "What is the density of Theorem 1 a density of?": evidence.about(
             ("theorem1-variable", "theorem1-support", "claim-origin", "claim-practical-size"),
             "bjorck2018.products",

@@ -13,11 +13,12 @@ from validate.simulate.layers.convolution import convolution, kernel_gradient
 from validate.simulate.layers.dense import dense, relu
 from validate.simulate.layers.initialize import INITIALIZATIONS, draw_weights
 from validate.simulate.layers.loss import softmax, softmax_cross_entropy
+from validate.simulate.layers.momentum import Momentum
 from validate.simulate.layers.normalization import batch_normalization, normalize
 from validate.simulate.layers.shortcut import global_average_pool, zero_padding_shortcut
 
 __all__ = [
-    "INITIALIZATIONS", "Adam", "batch_normalization", "convolution", "dense", "draw_weights",
+    "INITIALIZATIONS", "Adam", "Momentum", "batch_normalization", "convolution", "dense", "draw_weights",
     "global_average_pool", "kernel_gradient", "normalize", "relu", "softmax", "softmax_cross_entropy",
     "zero_padding_shortcut",
 ]  # fmt: skip
