@@ -8,5 +8,6 @@ EXPERIMENTS: tuple[str, ...] = (
     "batch_middle",
     "layer_normalization",
     "proportional",
+    "bulk",
 )
 """The modules of this package that are experiments, in the order of the report."""

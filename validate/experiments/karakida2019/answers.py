@@ -21,10 +21,13 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
                 "karakida2019.largest_eigenvalue, karakida2019.proportional",
             ),
         )).strip(),
-        "Does mean subtraction in the last layer remove the sharpness?": evidence.about(
-            ("claim-figure-1", "claim-order-one", "claim-loose-bounds", "claim-q-half", "assumption-3-2"),
-            "karakida2019.sharpness, karakida2019.proportional, karakida2019.backward_overlaps",
-        ),
+        "Does mean subtraction in the last layer remove the sharpness?": " ".join((
+            evidence.about(
+                ("claim-figure-1", "claim-order-one", "claim-loose-bounds", "claim-q-half", "assumption-3-2"),
+                "karakida2019.sharpness, karakida2019.proportional, karakida2019.backward_overlaps",
+            ),
+            evidence.answered("bulk"),
+        )).strip(),
         "Do the other normalizations?": evidence.about(
             ("theorem-3-4", "claim-last-layer-is-vital", "theorem-4-1", "claim-layer-cannot"),
             "karakida2019.batch_middle, karakida2019.layer_normalization",
