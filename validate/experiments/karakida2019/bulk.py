@@ -4,7 +4,7 @@ Theorem 3.3 bounds lambda_max by tr F and tr F^2 with constants c_1, c_2 that it
 the spectrum has them, c_1 = variance / mean and c_2 = (T/M) variance, and an edge.  The networks of Fig. 1; each
 network's eigenvalues are divided by their mean, which varies from network to network.  Criteria: the variance of the
 T - 1 eigenvalues, extrapolated in 1/M, is not rejected by Holm's procedure at a family-wise level of 1 % for the
-report; the two largest eigenvalues, extrapolated in M^(-2/3) as edges are, are within 3 % of the derived edge, or
+report; the two largest eigenvalues, extrapolated in M^(-2/3) as edges are, are within 5 % of the derived edge, or
 three standard errors: no outlier is left.
 """
 
@@ -29,7 +29,7 @@ from validate.statistics import Extrapolation
 
 MODELS = (("relu", 2.0, 0.0), ("tanh", 3.0, 0.64))
 DEPTH = 3
-TOLERANCE = 0.03
+TOLERANCE = 0.05
 EDGE_POWER = 2 / 3
 FAR = 10**6
 """A width at which only the theory is evaluated."""
@@ -113,7 +113,7 @@ def _at_edge(settings: Settings, key: Key, pair: Sequence[Extrapolation]) -> lis
             name=f"edge: lambda_{k + 1}, {name}, T = {ratio:g} M",
             statement="the largest eigenvalues over their mean tend to the derived edge",
             predicted=edge, measured=float(each.limit.value), standard_error=float(each.limit.error),
-            criterion="extrapolated in M^(-2/3): within 3 % of the edge, or three standard errors",
+            criterion="extrapolated in M^(-2/3): within 5 % of the edge, or three standard errors",
             passed=abs(float(each.limit.value) - edge) < max(TOLERANCE * edge, 3 * float(each.limit.error)),
             details={"derived lambda_max": p.edge, "bound tr F^2 / tr F": p.lower},
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -96,6 +97,12 @@ def run(settings: Settings, context: Context) -> ExperimentResult:
 def theory(name: str, width: int, samples: int) -> Prediction:
     """With mean subtraction in the last layer."""
     return predict(_network(name), width, samples)
+
+
+@cache
+def edge(name: str, ratio: float, width: int) -> float:
+    """The derived edge of the bulk at T = ``ratio`` M."""
+    return bulk(_network(name), ratio, width).edge
 
 
 def _network(name: str) -> Network:
@@ -205,8 +212,10 @@ def _figure(settings: Settings, by_model: dict[str, list[Ensemble]]) -> Picture:
                 ax, at, [e.value for e in measured], [e.value for e in measured], [e.error for e in measured],
                 colour=colour, label=label,
             )  # fmt: skip
-        edges = [bulk(_network(name), ratio, settings.width).edge for ratio in fine[fine > SEVERAL][::4]]
-        ax.plot(fine[fine > SEVERAL][::4], edges, color=INK, lw=1.2, label="derived edge")
+        bulky = ratios[ratios >= SEVERAL]
+        ax.plot(
+            bulky, [edge(name, x, settings.width) for x in bulky], color=INK, lw=1.2, label="derived edge"
+        )
         ax.plot(fine, lower, color=FAINT, ls="--", lw=1.2, label="bounds (18)")
         ax.plot(fine, upper, color=FAINT, ls="--", lw=1.2)
         ax.set_title(name)
