@@ -11,7 +11,7 @@ from derive.perceptron import angle, gamma, perceptron
 from numerics.perceptron import solve_perceptron
 from numerics.runtime.errors import InputError
 from validate.experiments import Context
-from validate.experiments.luo2019 import dynamics, stability
+from validate.experiments.luo2019 import dynamics, finite_batch, stability
 from validate.experiments.luo2019 import statistics as batches
 from validate.report.model import ExperimentResult
 
@@ -88,3 +88,19 @@ def test_half_a_correction_makes_statistics_fail(tmp_path: Path, monkeypatch: py
     right = batches.derived_change
     monkeypatch.setattr(batches, "derived_change", lambda *case: right(*case) / 2)
     assert outcomes(batches.run(BATCHES, Context(tmp_path, workers=1)))[2] is False
+
+
+FINITE = finite_batch.Settings(
+    replicas=(120, 60, 40, 40), cases=(finite_batch.Case(2, 2),), batches=(8, 16, 32, 64), sizes=(200, 400),
+    times=(1.0,), seed=4,
+)  # fmt: skip
+
+
+def test_finite_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real batches have the derived coefficients of 1/b, and neither the population's nor any decay's."""
+    result = finite_batch.run(FINITE, Context(tmp_path, workers=1))
+    assert outcomes(result) == [True]
+    assert min(result.checks[0].details["z of wrong theories"].values()) > 6
+    assert result.findings[0].verdict == "refuted"
+    monkeypatch.setattr(finite_batch, "THEORY", {"batch": "batch"})
+    assert outcomes(finite_batch.run(FINITE, Context(tmp_path, workers=1))) == [False]

@@ -270,3 +270,13 @@ def c4() -> LedgerEntry:
         "c4", "in a deep network, Gaussian preactivations: the diagonal of the Hessian decays the gains",
         Symbol("Delta_l"), printed / samples, derived / samples, FLAT,
     )  # fmt: skip
+
+
+@paper.entry
+def claim_committee_decay() -> LedgerEntry:
+    """Sec. 2.1, Extensions: what holds for one unit is said to hold for the units of a network."""
+    return paper.claim(
+        "claim-committee-decay",
+        "in networks of several units batch normalization is population normalization and a decay of gains",
+        paper.needs("finite_batch"),
+    )

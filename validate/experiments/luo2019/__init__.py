@@ -4,6 +4,7 @@ EXPERIMENTS: tuple[str, ...] = (
     "dynamics",
     "stability",
     "statistics",
+    "finite_batch",
     "regression",
     "relu_generalization",
     "replica",

@@ -21,6 +21,9 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
         "Is batch normalization the population's plus gamma decay?": evidence.about(
             ("eq3", "claim-linear-decay", "claim-remainder-vanishes", "c4"), "luo2019.statistics"
         ),
+        "What does real batch normalization do to a committee?": evidence.about(
+            ("claim-committee-decay",), "luo2019.finite_batch"
+        ),
         "Does batch normalization generalize as gamma decay of the equivalent strength?": evidence.about(
             ("claim-bn-equals-decay", "claim-bn-equals-decay-relu"), "luo2019.regression"
         ),
