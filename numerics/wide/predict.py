@@ -20,6 +20,7 @@ from derive.wide.signals import Signals, signals
 from derive.wide.spectrum import Statistics, mean_subtraction, without_normalization
 from derive.wide.symbols import C, M, T, alpha, kappa_1, kappa_2
 from numerics.runtime.errors import InputError
+from numerics.wide.finite_width import gradient_correction
 from numerics.wide.layer_constants import check_outputs, constants
 from numerics.wide.values import DOUBLE, at_precision
 
@@ -80,7 +81,8 @@ def predict(network: Network, width: int, samples: int, corrections: bool = Fals
 
     ``corrections`` adds the gradients with respect to the biases, which are 1/M of the leading order (they
     are none under ``batch-middle`` but in the last layer), and divides the trace by the number of parameters
-    itself instead of its leading order alpha M^2.
+    itself instead of its leading order alpha M^2; without normalization ``m_lambda`` also has what finite layers
+    add to the squared gradient, and is right to relative order 1/M.
 
     Raises InputError for too few samples or outputs for a statistic to exist.
     """
@@ -108,6 +110,8 @@ def predict(network: Network, width: int, samples: int, corrections: bool = Fals
     }  # fmt: skip
     floats = Signals(*(tuple(float(x) for x in column) for column in vars(found).values()))
     mean, largest, lower, upper = _BY_NORMALIZATION[network.normalization](values, floats)
+    if corrections and network.normalization == "none" and all(x.weight_variance > 0 for x in network.layers):
+        mean += values[C] * gradient_correction(network) / (values[alpha] * width**2)
     return Prediction(
         network, width, samples, floats, float(one), float(two), float(network.alpha), counted,
         mean * share, largest, lower, upper,

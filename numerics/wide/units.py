@@ -35,7 +35,8 @@ class Given:
 
 
 @cache
-def _functions(phi: Activation) -> tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]:
+def functions(phi: Activation) -> tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]:
+    """phi and phi' as functions of an array."""
     if phi.expression.free_symbols - {u}:
         raise InputError(f"the activation {phi.name} holds a parameter; give it a number")
     value, slope = (lambdify(u, e, ["scipy", "numpy"]) for e in (phi.expression, gradient(phi)))
@@ -44,7 +45,7 @@ def _functions(phi: Activation) -> tuple[Callable[..., np.ndarray], Callable[...
 
 def given_shared(phi: Activation, shared: np.ndarray, spread: float) -> Given:
     """The averages for every c of ``shared`` and Delta = ``spread``; phi is smooth or has its kink at 0."""
-    value, slope = _functions(phi)
+    value, slope = functions(phi)
     x, weight = np.polynomial.legendre.leggauss(NODES)
     deviation = np.sqrt(spread)
     kink = np.clip(-shared / deviation, -RADIUS, RADIUS)[:, None]
