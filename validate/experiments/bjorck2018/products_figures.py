@@ -12,7 +12,7 @@ from derive.products.exponents import log_condition_rate
 from numerics.products import ProductLaw
 from numerics.tracy_widom import mean_and_deviation
 from validate import statistics
-from validate.experiments.bjorck2018.products_checks import log_condition
+from validate.experiments.bjorck2018.products_checks import log_condition, scaled_end
 from validate.experiments.bjorck2018.products_draws import Spectra
 from validate.report.figures import COLOURS, FAINT, panels, trend
 from validate.report.model import Picture
@@ -105,12 +105,7 @@ def _extremes(settings: Settings, spectra: Spectra) -> Picture:
     left.set_ylabel(rf"largest $x = \sigma^2$, $N = {size}$")
     inverse = np.array([n ** (-1 / 3) for n in settings.sizes])
     for shift, (colour, m) in enumerate(zip(COLOURS, settings.factors, strict=False)):
-        scaled = [
-            statistics.estimate(
-                (spectra[m, n][:, 0] - ProductLaw(m).support_end) / float(edge_width(n, m))
-            )
-            for n in settings.sizes
-        ]
+        scaled = [scaled_end(spectra, m, n) for n in settings.sizes]
         trend(
             right, inverse + 0.002 * shift, [float(e.value) for e in scaled], [float(e.error) for e in scaled],
             label=f"$M = {m}$", colour=colour,
@@ -118,12 +113,12 @@ def _extremes(settings: Settings, spectra: Spectra) -> Picture:
     right.axhline(mean_and_deviation(1)[0], color=FAINT, lw=1.2)
     right.set_xlim(-0.01, 1.1 * float(inverse.max()))
     right.set_xlabel(r"$N^{-1/3}$")
-    right.set_ylabel(r"mean of $(x_{\max} - x_{\mathrm{end}})$/width")
+    right.set_ylabel(r"mean of $\ln(x_{\max}/x_{\mathrm{end}})$/width")
     right.legend()
     return Picture(
         figure,
-        "Left: mean largest squared singular value, beside what is derived. Right: its distance from the "
-        "end in units of the derived width, with two standard errors; the line is the mean of the Tracy-Widom law.",
+        "Left: mean largest squared singular value, beside what is derived. Right: its logarithm beside that of the "
+        "end, in units of the derived width, with two standard errors; the line is the mean of the Tracy-Widom law.",
     )
 
 
