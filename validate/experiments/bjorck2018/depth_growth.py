@@ -220,7 +220,7 @@ def _independent(settings: Settings, context: Context) -> Finding:
     errors = {kind: float(c.error / reference) for kind, c in changed.items()}
     largest = max(abs(share) for share in shares.values())
     spread = float(logs["noise"].std(ddof=1) / reference)
-    words = " and ".join(f"{shares[k]:+.1%} (standard error {errors[k]:.1%}) for {k} images" for k in shares)
+    words = ", ".join(f"{shares[k]:+.1%} (standard error {errors[k]:.1%}) for {k} images" for k in shares)
     return Finding(
         "bjorck2018.claim-growth-data-independent",
         "a substantial part of the growth with depth is independent of the data",

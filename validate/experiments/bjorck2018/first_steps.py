@@ -29,6 +29,8 @@ SHOWN = (8, 44, 80)
 """The layers of the paper's Figure 4, in a network of depth 110."""
 FAR, ORDERS = 10.0, 100.0
 """A factor that makes a range far wider; one that is orders of magnitude."""
+FURTHER = 3.0
+"""A step that diverges is also looked at so many times as long."""
 
 Record = Mapping[str, np.ndarray]
 """What ``steps.along`` or ``steps.diverging`` returned, stacked over seeds."""
@@ -112,7 +114,7 @@ def _diverging(settings: Settings, context: Context) -> Record:
         {
             "depth": settings.depth, "initialization": settings.initialization, "seed": seed,
             "batch": settings.small_batch, "side": settings.side, "data": settings.data, "rates": list(TRIED),
-            "fractions": list(settings.fractions), "shown": list(settings.shown),
+            "fractions": [*settings.fractions, FURTHER], "shown": list(settings.shown),
         }
         for seed in settings.seeds
     ]  # fmt: skip
@@ -180,50 +182,50 @@ def _diverge(own: Mapping[str, Record]) -> Finding:
 
 
 def _explode(settings: Settings, step: Record) -> Finding:
-    """Figure 4: variances at three layers over the step."""
-    variance = np.stack(
-        [step[f"channels{k}"][..., 1].mean(axis=-1) for k in range(3)], axis=-1
-    )  # seed, fraction, layer
-    growth, end = variance[:, -1] / variance[:, 0], variance[:, -1]
-    low, middle, high = settings.shown
+    """Figure 4: how variances grow over the step, at its layers and at the last one."""
+    variance = step["moments"][..., 1]  # seed, fraction, layer; the last fraction is beyond the step
+    layers = (*settings.shown, settings.depth - 1)
+    growth = {
+        times: {layer: variance[:, place, layer - 1] / variance[:, 0, layer - 1] for layer in layers}
+        for times, place in ((1.0, -2), (FURTHER, -1))
+    }
+    low, high, last = layers[0], layers[2], layers[3]
     pairs = judge(
         {
-            f"growth at layer {high} over that at {low}": np.log(growth[:, 2] / growth[:, 0] / ORDERS),
-            f"growth at layer {high} over that at {middle}": np.log(growth[:, 2] / growth[:, 1]),
-            f"variance at layer {high} over that at {low}": np.log(end[:, 2] / end[:, 0] / ORDERS),
+            f"layer {layer} of a step of {times:g} times that rate": np.log(found[layer] / found[low] / ORDERS)
+            for times, found in growth.items()
+            for layer in (high, last)
         }
     )
-    grown = ", ".join(
-        f"{_mean(growth[:, k]):.2g} at layer {layer}" for k, layer in enumerate(settings.shown)
+    words = "; ".join(
+        f"{times:g} times that rate: "
+        + ", ".join(f"{_mean(values):.2g} at layer {layer}" for layer, values in found.items())
+        for times, found in growth.items()
     )
-    start = _mean(variance[:, 0, 2] / variance[:, 0, 0])
     return Finding(
         f"{PAPER}.claim-moments-explode",
         "in a step that diverges the moments explode in the higher layers (Figure 4)",
-        f"At the smallest rate at which the first step diverges ({step['rate'].min():g} to {step['rate'].max():g} over "
-        f"seeds) the mean variance of a channel grows by these factors: {grown}. After the step it is "
-        f"{_mean(end[:, 2] / end[:, 0]):.2g} times as large at layer {high} as at layer {low}, before it {start:.2g} "
-        "times.",
+        f"The smallest rate at which the first step diverges is {step['rate'].min():g} to {step['rate'].max():g} over "
+        f"seeds. The mean variance of a channel changes by these factors, at {words}. It grows {ORDERS:g} times more "
+        f"than at layer {low} {pairs.where()}. After {settings.fractions[1]:.0%} of the step the variance at layer "
+        f"{high} is {_mean(variance[:, 1, high - 1] / variance[:, 0, high - 1]):.2g} of its start.",
         pairs.verdict,
-        {"criterion": f"factors against {ORDERS:g}, and against 1 between the two higher layers; " + CRITERION},
+        {"criterion": f"logarithms of factors over that at the lowest layer and over {ORDERS:g}; " + CRITERION},
     )  # fmt: skip
 
 
 def _cause(step: Record) -> Finding:
     """Which part of the step makes the loss pass the bound."""
-    start, end = step["loss"][:, 0], step["loss"][:, -1]
+    start, end = step["loss"][:, 0], step["loss"][:, -2]
     bound = np.maximum(DIVERGED, start)
     diverges = end > bound
     kernels, dense = (float((step[part] > bound)[diverges].mean()) for part in ("kernels", "dense"))
     verdict: VerdictKind = "refuted" if kernels < 0.5 else "confirmed" if dense == 0 else "conditional"
-    variance = step["moments"][..., 1]
-    rises = np.diff(np.log(variance[:, -1]), axis=1) > np.diff(np.log(variance[:, 0]), axis=1)
     return Finding(
         f"{PAPER}.claim-activations-diverge",
         "a step diverges because activations grow with depth, up to the output",
         f"Of the steps that diverge, {kernels:.0%} do when only the convolutions take them, and {dense:.0%} when only "
-        f"the readout does. The variance grows faster from layer to layer after the step than before it at "
-        f"{rises.mean():.0%} of the layers.",
+        "the readout does.",
         verdict,
         {"criterion": "confirmed where at least half diverge by the convolutions alone and none by the readout alone; "
          "conditional where some do by the readout", "steps that diverge": int(diverges.sum()),

@@ -21,15 +21,13 @@ def losses(own: Mapping[str, Record], names: Mapping[str, str]) -> Picture:
             for seed in range(len(record["loss"])):
                 x = record["steps"][seed, 0] / (record["natural"][seed, 0] if k else 1)
                 y = record["losses"][seed, 0] / record["loss"][seed, 0]
-                label = f"{names[network]} normalization" if seed == 0 else None
-                if network == "last" and label:
-                    label = "normalization in the last layer alone"
+                label = names[network] if seed == 0 else None
                 ax.plot(x, np.where(np.isfinite(y), y, np.nan), color=COLOURS[network], lw=0.9, label=label)
     for ax, label in zip(axes, ("step", "step / where a linear loss vanishes"), strict=True):
         ax.axhline(1, color="0.6", lw=0.8)
         ax.set(xscale="log", yscale="log", ylim=(3e-3, 1e3), xlabel=label)
     axes[0].set(ylabel="loss / loss before the step")
-    axes[0].legend(loc="upper right")
+    axes[1].legend(loc="upper left", title="normalization")
     return Picture(
         figure,
         "As the paper's Figure 3: the loss of the first batch after a step along its gradient, a line a network; on "
@@ -41,7 +39,8 @@ def step(record: Record, fractions: Sequence[float], shown: Sequence[int]) -> Pi
     """Figure 4: variances of channels during a step that diverges, and of all layers."""
     figure, axes = panels(4, height=3.2, width_ratios=(1, 1, 1, 1.6))
     percent = 100 * np.asarray(fractions)
-    values = [np.log10(record[f"channels{k}"][0, ..., 1] + 1e-30) for k in range(len(shown))]
+    count = len(percent)  # what lies beyond the step is not shown
+    values = [np.log10(record[f"channels{k}"][0, :count, :, 1] + 1e-30) for k in range(len(shown))]
     low, high = min(v.min() for v in values), max(v.max() for v in values)
     for k, (ax, layer) in enumerate(zip(axes, shown, strict=False)):
         picture = ax.imshow(
