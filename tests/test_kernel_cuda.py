@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from derive.activation import activation as activation_named
 from derive.model import committee
 from derive.online import derive_flow
+from derive.wide.propagation import propagation
 from numerics.kernel import emit_cuda
 from numerics.kernel.flow import flow_program
 from numerics.kernel.inputs import check_inputs, shape_of
 from numerics.kernel.kernel import compile_program
 from numerics.runtime.compiler import compile_shared, find_compiler
+from numerics.wide.kernel import layer_kernel, network_kernel
 from tests.test_kernel import point
 
 # What CUDA gives a kernel, for one thread at a time.
@@ -38,8 +41,21 @@ def nvrtc() -> ctypes.CDLL:
 
 @pytest.mark.parametrize("activation", ["erf", pytest.param("relu", marks=pytest.mark.slow)])
 def test_nvrtc_accepts_the_text(activation: str) -> None:
+    accepted(emit_cuda.emit(flow_program(derive_flow(committee(activation, normalization="batch")))).text)
+
+
+@pytest.mark.parametrize("kernel", ["network", "layer"])
+@pytest.mark.parametrize("name", ["relu", "leaky-relu", "identity", "erf", "gelu", "tanh"])
+def test_nvrtc_accepts_kappas_of_wide_networks(name: str, kernel: str) -> None:
+    phi = activation_named(name)
+    if kernel == "network" and not propagation(phi).closed:
+        pytest.skip("networks without closed forms are computed layer by layer")
+    made = network_kernel(phi, (1.0, 1.0, 1.0), "numpy") if kernel == "network" else layer_kernel(phi, "numpy")
+    accepted(emit_cuda.emit(made.program).text)
+
+
+def accepted(text: str) -> None:
     library = nvrtc()
-    text = emit_cuda.emit(flow_program(derive_flow(committee(activation, normalization="batch")))).text
     handle = ctypes.c_void_p()
     assert library.nvrtcCreateProgram(ctypes.byref(handle), text.encode(), b"kernel.cu", 0, None, None) == 0
     options = [b"--gpu-architecture=compute_90", b"--fmad=false"]

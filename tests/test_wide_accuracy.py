@@ -1,4 +1,4 @@
-"""kappa_1 and kappa_2 to 1e-13 at every depth: an own recursion at 60 digits, composite quadrature for tanh."""
+"""kappa_1 and kappa_2 to 1e-13 at every depth: own recursions at 60 digits and by composite quadrature."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import pairwise
 import mpmath as mp
 import numpy as np
 import pytest
+from scipy import special, stats
 
 from derive.activation import activation
 from derive.wide import network
@@ -68,20 +69,29 @@ def test_single_points_keep_the_digits_they_print(weight: float, bias: float) ->
             assert abs(second / two - 1) < mp.mpf(10) ** (1 - digits)
 
 
+SMOOTH = {
+    "tanh": (np.tanh, lambda x: np.cosh(x) ** -2.0),
+    "erf": (lambda x: special.erf(x / np.sqrt(2)), lambda x: np.sqrt(2 / np.pi) * np.exp(-x * x / 2)),
+    "gelu": (lambda x: x * special.ndtr(x), lambda x: special.ndtr(x) + x * stats.norm.pdf(x)),
+}
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_tanh_at_depth_4(backend: str) -> None:
+@pytest.mark.parametrize("name", sorted(SMOOTH))
+def test_smooth_activations_at_depth_4(name: str, backend: str) -> None:
     """The recursion by composite Gauss-Legendre over the common and the own part of two preactivations."""
+    phi, slope = SMOOTH[name]
     nodes, weights = np.polynomial.legendre.leggauss(30)
-    edges = np.linspace(-9, 9, 19)
+    edges = np.linspace(-9, 9, 37)
     z = np.concatenate([a + (b - a) * (nodes + 1) / 2 for a, b in pairwise(edges)])
-    w = np.tile(weights / 2, 18) * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+    w = np.tile(weights / 4, 36) * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
     for weight, bias in ((3.0, 0.64), (1.0, 0.01), (9.0, 0.5)):
         hat, gains = [(1.0, 0.0)], []
         for _ in range(3):
             q, c = (weight * h + bias for h in hat[-1])
             alone, pair = np.sqrt(q) * z, np.sqrt(c) * z[:, None] + np.sqrt(q - c) * z
-            hat.append((w @ np.tanh(alone) ** 2, w @ (np.tanh(pair) @ w) ** 2))
-            gains.append((weight * (w @ np.cosh(alone) ** -4.0), weight * (w @ (np.cosh(pair) ** -2.0 @ w) ** 2)))
+            hat.append((w @ phi(alone) ** 2, w @ (phi(pair) @ w) ** 2))
+            gains.append((weight * (w @ slope(alone) ** 2), weight * (w @ (slope(pair) @ w) ** 2)))
         expected = []
         for k in (0, 1):
             tilde, total = 1.0, 0.0
@@ -89,8 +99,30 @@ def test_tanh_at_depth_4(backend: str) -> None:
                 total += tilde * hat[l][k] / 3
                 tilde *= gains[l - 1][k] if l else 1
             expected.append(total)
-        swept = kappa_sweep(activation("tanh"), weight, bias, 4, backend=backend)
-        _, *single = order_parameters(network(4, "tanh", weight, bias))
-        for name, value, point in zip(("kappa_1", "kappa_2"), expected, single, strict=True):
-            assert float(swept[name]) == pytest.approx(value, rel=RELATIVE)
+        swept = kappa_sweep(activation(name), weight, bias, 4, backend=backend)
+        _, *single = order_parameters(network(4, name, weight, bias))
+        for kappa, value, point in zip(("kappa_1", "kappa_2"), expected, single, strict=True):
+            assert float(swept[kappa]) == pytest.approx(value, rel=RELATIVE)
             assert float(point) == pytest.approx(value, rel=RELATIVE)
+
+
+@pytest.mark.parametrize("name", ["tanh", "erf", "gelu"])
+def test_thirty_digits(name: str) -> None:
+    """L = 2 at weights 3/2, biases 2/5: the definition by Gauss-Legendre at 40 digits, panel by panel."""
+    with mp.workdps(40):
+        functions = {
+            "tanh": mp.tanh, "erf": lambda x: mp.erf(x / mp.sqrt(2)), "gelu": lambda x: x * mp.ncdf(x),
+        }  # fmt: skip
+        slopes = {
+            "tanh": lambda x: mp.sech(x) ** 2, "erf": lambda x: mp.sqrt(2 / mp.pi) * mp.exp(-x * x / 2),
+            "gelu": lambda x: mp.ncdf(x) + x * mp.npdf(x),
+        }  # fmt: skip
+        phi, slope, w, b = functions[name], slopes[name], mp.mpf(3) / 2, mp.mpf(2) / 5
+        edges = [mp.mpf(k) for k in range(-14, 15)]
+
+        def mean(f) -> mp.mpf:  # type: ignore[no-untyped-def]
+            return mp.quad(lambda z: f(z) * mp.npdf(z), edges, method="gauss-legendre", maxdegree=5)
+
+        one = w * mean(lambda z: slope(mp.sqrt(w + b) * z) ** 2) + mean(lambda z: phi(mp.sqrt(w + b) * z) ** 2)
+        _, first, _ = order_parameters(network(2, name, "1.5", "0.4"), 30)
+        assert abs(first / one - 1) < mp.mpf(10) ** -29
