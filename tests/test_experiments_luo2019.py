@@ -11,7 +11,7 @@ from derive.perceptron import angle, gamma, perceptron
 from numerics.perceptron import solve_perceptron
 from numerics.runtime.errors import InputError
 from validate.experiments import Context
-from validate.experiments.luo2019 import dynamics, finite_batch, stability
+from validate.experiments.luo2019 import claims, dynamics, finite_batch, stability
 from validate.experiments.luo2019 import statistics as batches
 from validate.report.model import ExperimentResult
 
@@ -104,3 +104,17 @@ def test_finite_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.findings[0].verdict == "refuted"
     monkeypatch.setattr(finite_batch, "THEORY", {"batch": "batch"})
     assert outcomes(finite_batch.run(FINITE, Context(tmp_path, workers=1))) == [False]
+
+
+CLAIMS = claims.Settings(replicas=200, samples=(8, 16, 32), times=(12.0, 24.0, 9), seed=6)
+
+
+def test_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coefficients as derived; with those of mean and of deviation swapped, simulations disagree."""
+    result = claims.run(CLAIMS, Context(tmp_path, workers=1))
+    assert outcomes(result) == [True] * 3
+    assert [f.verdict for f in result.findings] == ["conditional", "confirmed", "confirmed"]
+    swapped = {"batch": "batch", "mean-only": "variance-only", "variance-only": "mean-only"}
+    right = claims.shift
+    monkeypatch.setattr(claims, "shift", lambda settings, kind: right(settings, swapped[kind]))
+    assert outcomes(claims.run(CLAIMS, Context(tmp_path, workers=1))) == [True, False, False]

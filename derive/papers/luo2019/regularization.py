@@ -280,3 +280,33 @@ def claim_committee_decay() -> LedgerEntry:
         "in networks of several units batch normalization is population normalization and a decay of gains",
         paper.needs("finite_batch"),
     )
+
+
+@paper.entry
+def claim_mean_and_variance() -> LedgerEntry:
+    """Fig. 2 (c), (d), at the size of one unit."""
+    return paper.claim(
+        "claim-mean-and-variance",
+        "the noises of mean and of deviation regularize with different strengths, and both are needed",
+        paper.needs("claims"),
+    )
+
+
+@paper.entry
+def claim_gain_grows() -> LedgerEntry:
+    """Fig. 2 (e), at the size of one unit."""
+    return paper.claim(
+        "claim-gain-grows",
+        "gamma^2 grows with M, as larger batches regularize less",
+        paper.needs("claims"),
+    )
+
+
+@paper.entry
+def claim_released_gain() -> LedgerEntry:
+    """Fig. 4, at the size of one unit."""
+    return paper.claim(
+        "claim-released-gain",
+        "the effective norm gamma grows when the noise of the statistics is switched off",
+        paper.needs("claims"),
+    )

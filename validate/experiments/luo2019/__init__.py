@@ -4,6 +4,7 @@ EXPERIMENTS: tuple[str, ...] = (
     "dynamics",
     "stability",
     "statistics",
+    "claims",
     "finite_batch",
     "regression",
     "relu_generalization",

@@ -24,6 +24,9 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
         "What does real batch normalization do to a committee?": evidence.about(
             ("claim-committee-decay",), "luo2019.finite_batch"
         ),
+        "Do the mean and the deviation regularize, and does the gain tell?": evidence.about(
+            ("claim-mean-and-variance", "claim-gain-grows", "claim-released-gain"), "luo2019.claims"
+        ),
         "Does batch normalization generalize as gamma decay of the equivalent strength?": evidence.about(
             ("claim-bn-equals-decay", "claim-bn-equals-decay-relu"), "luo2019.regression"
         ),
