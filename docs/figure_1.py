@@ -96,12 +96,15 @@ def measure(arguments: argparse.Namespace) -> None:
 
 
 def picture(arguments: argparse.Namespace) -> None:
-    """Means over networks, two standard errors, Theorem 2.2 and the lower bound of Theorem 3.3."""
+    """Means over networks, two standard errors, Theorem 2.2, the lower bound of Theorem 3.3 and the derived
+    edge of the bulk."""
     from matplotlib.ticker import NullFormatter
 
+    from derive.wide import network as theory_of
+    from numerics.wide import bulk
     from validate import plots
     from validate.experiments.karakida2019.sharpness import theory
-    from validate.report.figures import BLUE, INK, panels, theory_with_simulation
+    from validate.report.figures import BLUE, GREEN, INK, panels, theory_with_simulation
     from validate.statistics import estimate
 
     networks = json.loads(arguments.file.read_text())["networks"]
@@ -119,6 +122,8 @@ def picture(arguments: argparse.Namespace) -> None:
                 ax, line, [p.lambda_max if place == "none" else p.lower for p in predicted],
                 [e.value for e in means], [e.error for e in means], simulated_at=widths, label=label, colour=colour,
             )  # fmt: skip
+        limit = theory_of(DEPTH, *MODELS[name], normalization="mean")
+        ax.plot(widths, [bulk(limit, 1.0, M).edge for M in widths], color=GREEN, label="derived edge")
         ax.set(title=name, xlabel="width $M = T$", xscale="log", yscale="log")
         ax.set_xticks(widths, [str(M) for M in widths])
         ax.xaxis.set_minor_formatter(NullFormatter())
