@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,26 +108,23 @@ def sweeps(xp: Any) -> None:
 
 def simulations(xp: Any) -> None:
     """Online learning, from its microscopic definition and as the overlap chain."""
-    for units, size, replicas, steps in ((2, 1000, 1024, 300), (8, 4096, 256, 100)):
-        setup = Setup(students=units, teachers=units, Q=np.eye(units) / 2, R=np.eye(units) / 10)
-        times = [steps / size]
-
-        def run(
-            module: Any, dtype: Any = np.float64, compiled: bool = False, method: str = "direct",
-            arguments: Any = (setup, times, replicas, size),
-        ) -> object:  # fmt: skip
-            return simulate(*arguments, method=method, xp=module, dtype=dtype, compiled=compiled)
-
+    for units, batch, size, replicas, steps, method in (
+        (2, 1, 1000, 1024, 5000, "direct"), (8, 1, 4096, 256, 1000, "direct"), (2, 5, 1000, 8, 5000, "direct"),
+        (2, 100, 2000, 1024, 2000, "chain"), (8, 100, 2000, 256, 1000, "chain"),
+    ):  # fmt: skip
+        Q, R = np.eye(units) / 2, np.eye(units) / 10
+        setup = Setup(students=units, teachers=units, Q=Q, R=R, batch_size=batch)
+        run = partial(simulate, setup, [steps / size], replicas, size, method=method)
+        ways = {
+            "C, all cores": partial(run, compiled=True),
+            "GPU, cupy": partial(run, xp=xp),
+            "GPU, cuda": partial(run, xp=xp, compiled=True),
+        }
+        if method == "direct":
+            ways["C, single, all cores"] = partial(run, compiled=True, dtype=np.float32)
+            ways["GPU, cuda, single"] = partial(run, xp=xp, compiled=True, dtype=np.float32)
         compare(
-            f"simulation, K = M = {units}, N = {size}, {replicas} replicas, {steps} steps",
-            {
-                "C, double, all cores": lambda run=run: run(np, compiled=True),
-                "C, single, all cores": lambda run=run: run(np, np.float32, compiled=True),
-                "GPU, double": lambda run=run: run(xp),
-                "GPU, single": lambda run=run: run(xp, np.float32),
-                "GPU, chain": lambda run=run: run(xp, method="chain"),
-            },
-            rounds=2,
+            f"{method}, K = M = {units}, b = {batch}, N = {size}, {replicas} replicas, {steps} steps", ways
         )
 
 

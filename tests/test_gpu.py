@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from numerics.wide.kernel import kappa_sweep
 from tests.test_cli_generate import RUN
 from tests.test_kernel import point
 from tests.test_simulate_array_module import CASES
+from tests.test_simulate_compiled import CASES as COMPILED_CASES
+from tests.test_simulate_compiled import make
 from validate.products import kolmogorov_distance
 from validate.simulate import Setup, simulate
 from validate.simulate.deep import architecture, measure
@@ -106,16 +109,38 @@ def test_simulations_have_the_same_law(case: str, cupy: Any) -> None:
         assert (np.abs(first.mean(0) - second.mean(0)) <= 5 * error).all(), name
 
 
+@pytest.mark.parametrize("activation", ["erf", "relu"])
 @pytest.mark.parametrize("method", ["direct", "chain"])
-def test_a_resumed_simulation_has_the_same_bits(method: str, cupy: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("case", COMPILED_CASES)
+def test_compiled_simulations_follow_their_twins_in_c(
+    case: str, method: str, activation: str, cupy: Any
+) -> None:
+    """The same random numbers; a batch of 9 and N = 301 leave parts of tiles and warps."""
+    run = partial(
+        simulate, make(case, activation, batch_size=9, learning_rate=0.4), [0.0, 0.5], 7, 301,
+        method=method, compiled=True,
+    )  # fmt: skip
+    on_device, twin = run(xp=cupy), run()
+    for name in ("Q", "R", "second_layer"):
+        np.testing.assert_allclose(getattr(on_device, name), getattr(twin, name), rtol=0, atol=1e-9)
+
+
+def test_single_precision_follows_double(cupy: Any) -> None:
+    run = partial(simulate, make("batch"), [0.5], 5, 301, compiled=True, xp=cupy)
+    np.testing.assert_allclose(run(dtype=np.float32).Q, run().Q, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("method", ["direct", "chain"])
+def test_a_resumed_simulation_has_the_same_bits(
+    method: str, compiled: bool, cupy: Any, tmp_path: Path
+) -> None:
     setup = Setup(students=2, teachers=2, Q=np.eye(2) / 2, R=np.eye(2) / 10)
     file = tmp_path / "checkpoint"
-    whole = simulate(setup, [0.0, 5.0, 30.0], 4, 40, method=method, xp=cupy)
-    again = simulate(setup, [0.0, 5.0, 30.0], 4, 40, method=method, xp=cupy, checkpoint=file)
+    run = partial(simulate, setup, [0.0, 5.0, 30.0], 4, 40, method=method, xp=cupy, compiled=compiled)
+    whole, again = run(), run(checkpoint=file)
     np.testing.assert_array_equal(whole.Q, again.Q)
-    np.testing.assert_array_equal(
-        simulate(setup, [0.0, 5.0, 30.0], 4, 40, method=method, xp=cupy, checkpoint=file).Q, whole.Q
-    )
+    np.testing.assert_array_equal(run(checkpoint=file).Q, whole.Q)
 
 
 @pytest.mark.parametrize("statistics", ["population", "batch", "mean-only", "variance-only"])

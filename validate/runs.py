@@ -8,7 +8,7 @@ import numpy as np
 
 from numerics.runtime.devices import choose_backend
 from numerics.runtime.runfile import BATCH_STATISTICS, Run
-from validate.simulate import Setup
+from validate.simulate import Setup, compilable
 
 
 def setup_of(run: Run) -> Setup:
@@ -46,12 +46,10 @@ def setup_of(run: Run) -> Setup:
 
 def simulation_backend(setup: Setup, wanted: str = "auto") -> tuple[str, str, dict[str, Any]]:
     """The backend to simulate ``setup`` on, the reason, and what ``simulate`` must be told of it."""
-    # The compiled simulation knows the built-in networks only; asked for by name, it says so itself.
-    built_in = setup.model is None and setup.input_law == "gaussian" and isinstance(setup.activation, str)
-    prefer = ("c", "cupy", "numpy") if built_in else ("cupy", "numpy")
-    backend, reason = choose_backend(wanted, ("numpy", "cupy", "c"), prefer)
-    if backend == "cupy":
-        import cupy
-
-        return backend, reason, {"xp": cupy}
-    return backend, reason, {"xp": np, "compiled": backend == "c"}
+    # The compiled simulations know the built-in networks only; asked for by name, they say so themselves.
+    prefer = ("cuda", "c", "numpy") if compilable(setup) else ("cupy", "numpy")
+    backend, reason = choose_backend(wanted, prefer=prefer)
+    xp: Any = np
+    if backend in ("cupy", "cuda"):
+        import cupy as xp  # type: ignore[no-redef, import-not-found]
+    return backend, reason, {"xp": xp, "compiled": backend in ("c", "cuda")}

@@ -28,9 +28,7 @@ def validate(arguments: Namespace) -> int:
     """Run what was asked for, write the report, print a summary; the exit status says how it ended."""
     planned = _with_data(_planned(arguments), arguments.data)
     folder = check_folder(arguments.out)
-    backend, reason = choose_backend(
-        arguments.backend, ("numpy", "c", "cupy", "cuda"), prefer=("c", "cupy", "numpy")
-    )
+    backend, reason = choose_backend(arguments.backend)
     papers = tuple(dict.fromkeys(name.partition(".")[0] for name in planned if name in registry.available()))
     started = time.monotonic()
     results = []

@@ -10,7 +10,7 @@ import numpy as np
 
 from validate.experiments.context import Context
 from validate.runs import simulation_backend
-from validate.simulate import Setup, Trajectories, simulate
+from validate.simulate import Setup, Trajectories, compilable, simulate
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,10 @@ def simulate_all(context: Context, jobs: Sequence[Job], label: str = "simulate")
 
 
 def backend_of(setup: Setup, wanted: str) -> str:
-    """What a setup is simulated on: the compiled simulation knows the built-in networks with Gaussian inputs
-    only, so ``c`` asks for it where it serves."""
-    return simulation_backend(setup, {"c": "auto", "cuda": "cupy"}.get(wanted, wanted))[0]
+    """What a setup is simulated on: the compiled simulations know the built-in networks with Gaussian inputs
+    only; others take the arrays of the same processor or device."""
+    arrays = {"c": "numpy", "cuda": "cupy"}
+    return simulation_backend(setup, wanted if compilable(setup) else arrays.get(wanted, wanted))[0]
 
 
 def simulation(

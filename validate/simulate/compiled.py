@@ -19,6 +19,7 @@ from numerics.runtime.compiler import compile_shared
 from numerics.runtime.devices import cores
 from numerics.runtime.errors import InputError
 from validate.simulate.activations import activation, leaky_slope
+from validate.simulate.arrays import Array
 from validate.simulate.chain import Chain
 from validate.simulate.direct import Direct
 from validate.simulate.learner import Learner
@@ -47,9 +48,14 @@ def library(dtype: Any) -> ctypes.CDLL:
 
 @cache
 def _library(real: str) -> ctypes.CDLL:
+    text = kernel_text(real, ("random.c", "committee.c", "direct.c", "chain_parts.c", "chain.c"))
+    return compile_shared(text, f"simulate_{real}")
+
+
+def kernel_text(real: str, parts: tuple[str, ...]) -> str:
+    """Files of the folder ``kernel`` as one text, for REAL ``double`` or ``float``."""
     folder = Path(__file__).parent / "kernel"
-    parts = [(folder / f"{part}.c").read_text() for part in ("random", "committee", "direct", "chain")]
-    return compile_shared("\n".join([f"#define REAL {real}", *parts]), f"simulate_{real}")
+    return "\n".join([f"#define REAL {real}", *((folder / part).read_text() for part in parts)])
 
 
 def replica_keys(seed: Seed, replicas: int, purpose: int) -> np.ndarray:
@@ -66,10 +72,13 @@ def compilable(setup: Setup) -> bool:
 
 
 class Compiled(Learner):
-    """What both compiled simulators share: the problem as the kernels read it, and the threads."""
+    """What compiled simulators share: the problem as the kernels read it, and the keys of the replicas."""
 
     purpose: int
-    function: str
+    """The stream of its random numbers."""
+
+    kernel_arrays: tuple[str, ...]
+    """The attributes that the kernel takes before g, w and shift."""
 
     def __init__(
         self, setup: Setup, replicas: int, size: int, seed: int, xp: Any = np, dtype: Any = np.float64
@@ -79,12 +88,14 @@ class Compiled(Learner):
             known = ", ".join(["relu", "leaky-relu(SLOPE)", "abs", *SMOOTH])
             raise InputError(
                 "the compiled simulation does the committee machine with gaussian inputs and the activations "
-                f"{known}; take the numpy backend"
+                f"{known}; take the numpy or cupy backend"
             )
         super().__init__(setup, replicas, size, seed, xp, dtype)
         self.g, self.w, self.shift = (part.astype(np.float64) for part in (self.g, self.w, self.shift))
-        self.keys = replica_keys(self.streams, replicas, self.purpose)
-        self.learn = getattr(library(dtype), self.function)
+        self.v = xp.asarray(setup.v, np.float64)
+        for name in self.kernel_arrays:
+            setattr(self, name, xp.ascontiguousarray(getattr(self, name)))
+        self.keys = xp.asarray(replica_keys(self.streams, replicas, self.purpose))
         slope = leaky_slope(setup.activation)
         self.problem = Problem(
             students=setup.students,
@@ -105,9 +116,23 @@ class Compiled(Learner):
             gain_decay=setup.gain_decay,
         )
 
-    def carried(self) -> tuple[np.ndarray, ...]:
-        """The arrays the kernel takes before g, w and shift."""
-        raise NotImplementedError
+    def arrays(self) -> tuple[Array, ...]:
+        """What the kernel takes after the problem."""
+        carried = (getattr(self, name) for name in self.kernel_arrays)
+        return (*carried, self.g, self.w, self.shift, self.v, self.keys)
+
+
+class Threaded(Compiled):
+    """A share of the replicas for each core."""
+
+    function: str
+    """Its name in C."""
+
+    def __init__(
+        self, setup: Setup, replicas: int, size: int, seed: int, xp: Any = np, dtype: Any = np.float64
+    ) -> None:
+        super().__init__(setup, replicas, size, seed, xp, dtype)
+        self.learn = getattr(library(dtype), self.function)
 
     def advance(self, first: int, last: int) -> None:
         replicas = len(self.g)
@@ -124,33 +149,18 @@ class Compiled(Learner):
 
     def advance_replicas(self, begin: int, end: int, first: int, last: int) -> int:
         """Steps ``first`` to before ``last`` of some replicas, in this thread; not zero if memory ran out."""
-        arrays = (*self.carried(), self.g, self.w, self.shift, self.setup.v, self.keys)
-        pointers = (ctypes.c_void_p(array.ctypes.data) for array in arrays)
+        pointers = (ctypes.c_void_p(array.ctypes.data) for array in self.arrays())
         bounds = (ctypes.c_int64(bound) for bound in (begin, end, first, last))
         return self.learn(ctypes.byref(self.problem), *pointers, *bounds)
 
 
-class CompiledDirect(Compiled, Direct):
+class CompiledDirect(Threaded, Direct):
     """``Direct`` by its C kernel, in double or single precision."""
 
-    purpose, function = COMPILED_DIRECT, "direct"
-
-    def carried(self) -> tuple[np.ndarray, ...]:
-        return (self.weights,)
+    purpose, function, kernel_arrays = COMPILED_DIRECT, "direct", ("weights",)
 
 
-class CompiledChain(Compiled, Chain):
+class CompiledChain(Threaded, Chain):
     """``Chain`` by its C kernel."""
 
-    purpose, function = COMPILED_CHAIN, "chain"
-
-    def __init__(
-        self, setup: Setup, replicas: int, size: int, seed: int, xp: Any = np, dtype: Any = np.float64
-    ) -> None:
-        super().__init__(setup, replicas, size, seed, xp, dtype)
-        self.aligned, self.apart, self.teachers = map(
-            np.ascontiguousarray, (self.aligned, self.apart, self.teachers)
-        )
-
-    def carried(self) -> tuple[np.ndarray, ...]:
-        return self.aligned, self.apart, self.teachers
+    purpose, function, kernel_arrays = COMPILED_CHAIN, "chain", ("aligned", "apart", "teachers")

@@ -18,6 +18,7 @@ from numerics.runtime.errors import InputError, unknown_name
 from numerics.runtime.progress import progress as progress_bar
 from validate.simulate.chain import Chain
 from validate.simulate.compiled import CompiledChain, CompiledDirect
+from validate.simulate.device import DeviceChain, DeviceDirect
 from validate.simulate.direct import Direct
 from validate.simulate.learner import Learner
 from validate.simulate.models import model_of
@@ -26,6 +27,7 @@ from validate.simulate.streams import SEGMENT
 
 METHODS: dict[str, type[Learner]] = {"direct": Direct, "chain": Chain}
 COMPILED: dict[str, type[Learner]] = {"direct": CompiledDirect, "chain": CompiledChain}
+ON_DEVICE: dict[str, type[Learner]] = {"direct": DeviceDirect, "chain": DeviceChain}
 
 CHECKPOINT_SECONDS = 5.0
 """A checkpoint is written when this long has passed since the last one."""
@@ -95,8 +97,9 @@ def simulate(
 
     ``method``: ``direct`` draws every input component; ``chain`` draws the overlaps from their exact law
     (Gaussian inputs only). ``xp`` is numpy or cupy, ``dtype`` float64 or float32 (direct only). ``compiled``
-    takes the C kernels, on all cores (committee machine, named activations, Gaussian inputs). With
-    ``checkpoint`` an interrupted run continues from that file, to the same bits; the file is left in place.
+    takes the C kernels on all cores, or with cupy the CUDA kernels (committee machine, named activations,
+    Gaussian inputs): both from the same random numbers. With ``checkpoint`` an interrupted run continues
+    from that file, to the same bits; the file is left in place.
     """
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
@@ -108,9 +111,8 @@ def simulate(
         raise InputError(f"seed must be a whole number of at least 0, not {seed!r}")
     if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
         raise InputError(f"dtype must be float64 or float32, not {np.dtype(dtype)}")
-    if compiled and xp is not np:
-        raise InputError("the compiled simulation runs on numpy's arrays")
-    learner = (COMPILED if compiled else METHODS)[method](setup, replicas, size, seed, xp, dtype)
+    kinds = METHODS if not compiled else COMPILED if xp is np else ON_DEVICE
+    learner = kinds[method](setup, replicas, size, seed, xp, dtype)
     identity = {
         "setup": setup.describe(), "steps": steps.tolist(), "replicas": replicas, "size": size, "seed": seed,
         "method": method, "dtype": np.dtype(dtype).name, "array_module": xp.__name__,

@@ -10,9 +10,10 @@ import numpy as np
 
 from numerics.integrate import solve
 from numerics.plateau import crossing_times, plateau
-from numerics.runtime.compiler import find_compiler
 from validate.experiments.context import Context
+from validate.experiments.simulation import backend_of
 from validate.experiments.theory import committee_flow, scalars
+from validate.runs import simulation_backend
 from validate.simulate import Setup, simulate
 
 
@@ -64,12 +65,11 @@ def measure(
     context: Context, setups: Sequence[Setup], times: Sequence[float] | np.ndarray, replicas: int,
     size: int, seed: int, label: str,
 ) -> list[Escape]:  # fmt: skip
-    """Simulate every setup by the chain, in C where there is a compiler, and time its escape."""
-    compiled = find_compiler() is not None
+    """Simulate every setup by the chain, and time its escape."""
     settings = [
         {
             "setup": setup.describe(), "times": [float(t) for t in times], "replicas": replicas,
-            "size": size, "seed": seed + number, "compiled": compiled,
+            "size": size, "seed": seed + number, "backend": backend_of(setup, context.backend),
         }
         for number, setup in enumerate(setups)
     ]  # fmt: skip
@@ -78,10 +78,12 @@ def measure(
 
 
 def chain_run(
-    setup: Mapping[str, Any], times: Sequence[float], replicas: int, size: int, seed: int, compiled: bool
+    setup: Mapping[str, Any], times: Sequence[float], replicas: int, size: int, seed: int, backend: str
 ) -> dict[str, np.ndarray]:
     """One chain as a piece."""
-    run = simulate(Setup(**setup), times, replicas, size, seed=seed, method="chain", compiled=compiled)
+    network = Setup(**setup)
+    options = simulation_backend(network, backend)[2]
+    run = simulate(network, times, replicas, size, seed=seed, method="chain", **options)
     arrays = {"times": run.time, "error": run.generalization_error, "Q": run.Q, "R": run.R}
     return arrays if run.g is None else {**arrays, "g": run.g}
 

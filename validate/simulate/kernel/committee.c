@@ -37,21 +37,28 @@ static double slope_of_phi(const Problem *p, double h)
     }
 }
 
-/* Arrays of one step: fields (batch, K + M), students before teachers; normalized fields and signals
- * (batch, K); the others (K). */
+/* Arrays of one step: fields (batch, K + M), students before teachers; normalized fields, signals and
+ * weighted, the hidden units' values times the error, (batch, K); the others (K). */
 typedef struct {
-    double *fields, *normalized, *signals, *hidden, *squared_norms, *deviation, *radial, *dg, *dw, *dshift;
+    double *fields, *normalized, *signals, *weighted, *squared_norms, *deviation, *radial, *dg, *dw, *dshift;
 } Work;
 
-/* Memory for one step; NULL fields where there is none. To be freed by free(work.fields). */
-static Work allocate(const Problem *p)
+/* Numbers that the arrays of one step take. */
+static int64_t work_length(const Problem *p)
 {
-    int64_t K = p->students, b = p->batch, units = K + p->teachers;
-    Work s = { .fields = calloc((size_t)(b * (units + 2 * K) + 7 * K), sizeof(double)) };
-    s.normalized = s.fields + b * units;
+    return p->batch * (4 * p->students + p->teachers) + 6 * p->students;
+}
+
+/* The arrays of one step in ``memory``. */
+static Work work_in(const Problem *p, double *memory)
+{
+    int64_t K = p->students, b = p->batch;
+    Work s;
+    s.fields = memory;
+    s.normalized = s.fields + b * (K + p->teachers);
     s.signals = s.normalized + b * K;
-    s.hidden = s.signals + b * K;
-    s.squared_norms = s.hidden + K;
+    s.weighted = s.signals + b * K;
+    s.squared_norms = s.weighted + b * K;
     s.deviation = s.squared_norms + K;
     s.radial = s.deviation + K;
     s.dg = s.radial + K;
@@ -62,74 +69,92 @@ static Work allocate(const Problem *p)
 
 static int needs_norms(const Problem *p) { return p->normalization != NONE && p->statistics == POPULATION; }
 
-static void normalize(const Problem *p, Work *s)
+/* Student i: deviation and normalized fields. */
+static void normalize(const Problem *p, const Work *s, int64_t i)
 {
     int64_t K = p->students, b = p->batch, units = K + p->teachers;
-    for (int64_t i = 0; i < K; i++) {
-        double mean = 0, square = 0;
-        if (p->statistics == POPULATION) {
-            square = s->squared_norms[i] * (p->normalization == WEIGHT ? 1 : p->variance);
-        } else {
-            if (p->statistics == CENTRED)
-                for (int64_t u = 0; u < b; u++) mean += s->fields[u * units + i] / (double)b;
-            for (int64_t u = 0; u < b; u++) {
-                double centred = s->fields[u * units + i] - mean;
-                square += centred * centred / (double)b;
-            }
+    double mean = 0, square = 0;
+    if (p->statistics == POPULATION) {
+        square = s->squared_norms[i] * (p->normalization == WEIGHT ? 1 : p->variance);
+    } else {
+        if (p->statistics == CENTRED)
+            for (int64_t u = 0; u < b; u++) mean += s->fields[u * units + i] / (double)b;
+        for (int64_t u = 0; u < b; u++) {
+            double centred = s->fields[u * units + i] - mean;
+            square += centred * centred / (double)b;
         }
-        s->deviation[i] = sqrt(square);
-        for (int64_t u = 0; u < b; u++)
-            s->normalized[u * K + i] = (s->fields[u * units + i] - mean) / s->deviation[i];
+    }
+    s->deviation[i] = sqrt(square);
+    for (int64_t u = 0; u < b; u++)
+        s->normalized[u * K + i] = (s->fields[u * units + i] - mean) / s->deviation[i];
+}
+
+/* Sample u: the error, and with it signals = dloss/dh and weighted = dloss/dw of this sample. */
+static void respond(const Problem *p, const double *g, const double *w, const double *shift, const double *v,
+                    const REAL *noise, const Work *s, int64_t u)
+{
+    int64_t K = p->students, M = p->teachers;
+    int gained = p->normalization != NONE;
+    const double *x = s->fields + u * (K + M), *y = x + K, *n = s->normalized + u * K;
+    double *signal = s->signals + u * K, *hidden = s->weighted + u * K;
+    double delta = p->label_noise ? -p->label_noise * (double)noise[u] : 0;
+    for (int64_t m = 0; m < M; m++) delta -= v[m] * phi(p, y[m]);
+    for (int64_t i = 0; i < K; i++) {
+        signal[i] = gained ? g[i] * n[i] + shift[i] : x[i]; /* h, for now */
+        hidden[i] = phi(p, signal[i]);
+        delta += w[i] * hidden[i];
+    }
+    for (int64_t i = 0; i < K; i++) {
+        hidden[i] *= delta;
+        signal[i] = delta * w[i] * slope_of_phi(p, signal[i]);
     }
 }
 
-/* From fields to what moves: signals become dloss/dx, radial the coefficient of J_i in dloss/dJ_i. */
-static void gradient(const Problem *p, const double *g, const double *w, const double *shift, const double *v,
-                     const REAL *noise, Work *s)
+/* Student i: averages over the batch; signals become dloss/dx, radial the coefficient of J_i in dloss/dJ_i. */
+static void collect(const Problem *p, const double *g, const Work *s, int64_t i)
 {
-    int64_t K = p->students, M = p->teachers, b = p->batch, units = K + M;
+    int64_t K = p->students, b = p->batch;
     int gained = p->normalization != NONE;
-    if (gained) normalize(p, s);
-    for (int64_t i = 0; i < K; i++) s->radial[i] = p->weight_decay, s->dg[i] = s->dw[i] = s->dshift[i] = 0;
+    double dg = 0, dw = 0, dshift = 0;
     for (int64_t u = 0; u < b; u++) {
-        const double *x = s->fields + u * units, *y = x + K;
-        double *signal = s->signals + u * K, *n = s->normalized + u * K;
-        double delta = p->label_noise ? -p->label_noise * (double)noise[u] : 0;
-        for (int64_t m = 0; m < M; m++) delta -= v[m] * phi(p, y[m]);
-        for (int64_t i = 0; i < K; i++) {
-            signal[i] = gained ? g[i] * n[i] + shift[i] : x[i]; /* h, for now */
-            s->hidden[i] = phi(p, signal[i]);
-            delta += w[i] * s->hidden[i];
-        }
-        for (int64_t i = 0; i < K; i++) {
-            s->dw[i] += delta * s->hidden[i] / (double)b;
-            signal[i] = delta * w[i] * slope_of_phi(p, signal[i]);
-            s->dshift[i] += signal[i] / (double)b;
-            if (gained) s->dg[i] += signal[i] * n[i] / (double)b;
-        }
+        dw += s->weighted[u * K + i] / (double)b;
+        dshift += s->signals[u * K + i] / (double)b;
+        if (gained) dg += s->signals[u * K + i] * s->normalized[u * K + i] / (double)b;
     }
-    if (!gained) return;
-    for (int64_t i = 0; i < K; i++) {
+    s->radial[i] = p->weight_decay;
+    if (gained) {
         double scale = g[i] / s->deviation[i];
         for (int64_t u = 0; u < b; u++) {
             double *signal = s->signals + u * K + i;
-            if (p->statistics != POPULATION) *signal -= s->normalized[u * K + i] * s->dg[i];
-            if (p->statistics == CENTRED) *signal -= s->dshift[i];
+            if (p->statistics != POPULATION) *signal -= s->normalized[u * K + i] * dg;
+            if (p->statistics == CENTRED) *signal -= dshift;
             *signal *= scale;
         }
         if (p->statistics == POPULATION && p->normalization != BATCH_WITHOUT_RADIAL) {
             double tau = p->normalization == WEIGHT ? 1 : p->variance;
-            s->radial[i] -= tau * g[i] * s->dg[i] / (s->deviation[i] * s->deviation[i]);
+            s->radial[i] -= tau * g[i] * dg / (s->deviation[i] * s->deviation[i]);
         }
-        s->dg[i] += p->gain_decay * g[i];
+        dg += p->gain_decay * g[i];
     }
+    s->dg[i] = dg;
+    s->dw[i] = dw;
+    s->dshift[i] = dshift;
 }
 
-static void move_parameters(const Problem *p, double *g, double *w, double *shift, const Work *s)
+/* From fields to what moves. */
+static void gradient(const Problem *p, const double *g, const double *w, const double *shift, const double *v,
+                     const REAL *noise, const Work *s)
 {
-    for (int64_t i = 0; i < p->students; i++) {
-        if (p->normalization != NONE) g[i] -= p->gain_rate * s->dg[i];
-        if (p->shift) shift[i] -= p->gain_rate * s->dshift[i];
-        w[i] -= p->output_rate * s->dw[i];
-    }
+    if (p->normalization != NONE)
+        for (int64_t i = 0; i < p->students; i++) normalize(p, s, i);
+    for (int64_t u = 0; u < p->batch; u++) respond(p, g, w, shift, v, noise, s, u);
+    for (int64_t i = 0; i < p->students; i++) collect(p, g, s, i);
+}
+
+/* The parameters of student i. */
+static void move_parameters(const Problem *p, double *g, double *w, double *shift, const Work *s, int64_t i)
+{
+    if (p->normalization != NONE) g[i] -= p->gain_rate * s->dg[i];
+    if (p->shift) shift[i] -= p->gain_rate * s->dshift[i];
+    w[i] -= p->output_rate * s->dw[i];
 }

@@ -47,8 +47,9 @@ int direct(const Problem *p, REAL *weights, double *g, double *w, double *shift,
     int64_t row = 4 * ((n + 3) / 4), noises = 4 * ((b + 3) / 4);
     double root = sqrt(p->variance);
     REAL *xi = malloc((size_t)(b * row + noises) * sizeof(REAL)), *noise = xi + b * row;
-    Work s = allocate(p);
-    int failed = !xi || !s.fields;
+    double *work = malloc((size_t)work_length(p) * sizeof(double));
+    Work s = work_in(p, work);
+    int failed = !xi || !work;
     if (failed) begin = end;
     for (int64_t r = begin; r < end; r++) {
         REAL *J = weights + r * units * n;
@@ -70,10 +71,10 @@ int direct(const Problem *p, REAL *weights, double *g, double *w, double *shift,
                     keep = 1;
                 }
             }
-            move_parameters(p, gr, wr, sr, &s);
+            for (int64_t i = 0; i < K; i++) move_parameters(p, gr, wr, sr, &s, i);
         }
     }
     free(xi);
-    free(s.fields);
+    free(work);
     return failed;
 }

@@ -2,9 +2,17 @@
  * sample, step, step's high bits and purpose), so that a number depends on its place alone. Box-Muller makes
  * four normals of the four 32-bit words of a block; none exceeds 6.8 in size. REAL is float or double.
  */
+#ifdef __CUDACC_RTC__ /* no headers there, and C++ */
+typedef int int32_t;
+typedef unsigned int uint32_t;
+typedef long long int64_t;
+typedef unsigned long long uint64_t;
+#define restrict __restrict__
+#else
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
+#endif
 
 #define IS_DOUBLE (sizeof(REAL) == 8)
 
@@ -36,9 +44,10 @@ static inline Words philox(Words w, uint32_t k0, uint32_t k1)
 static inline REAL minus_two_log(uint32_t word)
 {
     REAL u = ((REAL)word + (REAL)0.5) * (REAL)0x1p-32;
-    union { float f; uint32_t i; } bits = { .f = (float)u };
+    union { float f; uint32_t i; } bits, power;
+    bits.f = (float)u;
     int32_t exponent = (int32_t)(bits.i - 0x3F2AAAABu) >> 23;
-    union { float f; uint32_t i; } power = { .i = (uint32_t)(127 - exponent) << 23 };
+    power.i = (uint32_t)(127 - exponent) << 23;
     REAL m = u * (REAL)power.f, s = (m - 1) / (m + 1), s2 = s * s, series;
     if (IS_DOUBLE) {
         series = (REAL)(1.0 / 19);
@@ -91,22 +100,27 @@ static inline void direction(uint32_t word, REAL *cosine, REAL *sine)
     *sine = second_half ? -other : other;
 }
 
+/* Four standard normals: those of block i among ``blocks``, a quarter of them apart. */
+static inline void four_normals(REAL *restrict out, int64_t i, int64_t blocks, const uint32_t key[2],
+                                uint32_t sample, int64_t step, uint32_t purpose)
+{
+    Words counter = { (uint32_t)i, sample, (uint32_t)step, (uint32_t)(step >> 32) << 4 | purpose };
+    Words c = philox(counter, key[0], key[1]);
+    REAL cosine, sine, length = (REAL)(IS_DOUBLE ? sqrt(minus_two_log(c.a)) : sqrtf(minus_two_log(c.a)));
+    direction(c.b, &cosine, &sine);
+    out[i] = length * cosine;
+    out[blocks + i] = length * sine;
+    length = (REAL)(IS_DOUBLE ? sqrt(minus_two_log(c.c)) : sqrtf(minus_two_log(c.c)));
+    direction(c.d, &cosine, &sine);
+    out[2 * blocks + i] = length * cosine;
+    out[3 * blocks + i] = length * sine;
+}
+
 /* Standard normals: out holds 4 ceil(count / 4) numbers, of which the first count are to be used. */
 void normals(REAL *restrict out, int64_t count, const uint32_t key[2], uint32_t sample, int64_t step,
              uint32_t purpose)
 {
     int64_t blocks = (count + 3) / 4;
-    uint32_t k0 = key[0], k1 = key[1], low = (uint32_t)step, high = (uint32_t)(step >> 32) << 4 | purpose;
 #pragma omp simd
-    for (int64_t i = 0; i < blocks; i++) {
-        Words counter = { (uint32_t)i, sample, low, high }, c = philox(counter, k0, k1);
-        REAL cosine, sine, length = (REAL)(IS_DOUBLE ? sqrt(minus_two_log(c.a)) : sqrtf(minus_two_log(c.a)));
-        direction(c.b, &cosine, &sine);
-        out[i] = length * cosine;
-        out[blocks + i] = length * sine;
-        length = (REAL)(IS_DOUBLE ? sqrt(minus_two_log(c.c)) : sqrtf(minus_two_log(c.c)));
-        direction(c.d, &cosine, &sine);
-        out[2 * blocks + i] = length * cosine;
-        out[3 * blocks + i] = length * sine;
-    }
+    for (int64_t i = 0; i < blocks; i++) four_normals(out, i, blocks, key, sample, step, purpose);
 }
