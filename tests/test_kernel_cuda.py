@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from numerics.kernel.inputs import check_inputs, shape_of
 from numerics.kernel.kernel import compile_program
 from numerics.runtime.compiler import compile_shared, find_compiler
 from numerics.wide.kernel import layer_kernel, network_kernel
+from tests.nvrtc import compiles
 from tests.test_kernel import point
 
 # What CUDA gives a kernel, for one thread at a time.
@@ -30,18 +30,10 @@ static struct { long long x; } blockIdx, blockDim, threadIdx;
 """
 
 
-def nvrtc() -> ctypes.CDLL:
-    """The library of the nvidia-cuda-nvrtc wheel."""
-    nvidia = pytest.importorskip("nvidia")
-    for folder in nvidia.__path__:
-        for library in sorted(Path(folder).glob("*/lib/libnvrtc.so.*")):
-            return ctypes.CDLL(str(library))
-    pytest.skip("no libnvrtc in the nvidia packages")
-
-
 @pytest.mark.parametrize("activation", ["erf", pytest.param("relu", marks=pytest.mark.slow)])
 def test_nvrtc_accepts_the_text(activation: str) -> None:
-    accepted(emit_cuda.emit(flow_program(derive_flow(committee(activation, normalization="batch")))).text)
+    flow = derive_flow(committee(activation, normalization="batch"))
+    compiles(emit_cuda.emit(flow_program(flow)).text, "--fmad=false")
 
 
 @pytest.mark.parametrize("kernel", ["network", "layer"])
@@ -51,20 +43,7 @@ def test_nvrtc_accepts_kappas_of_wide_networks(name: str, kernel: str) -> None:
     if kernel == "network" and not propagation(phi).closed:
         pytest.skip("networks without closed forms are computed layer by layer")
     made = network_kernel(phi, (1.0, 1.0, 1.0), "numpy") if kernel == "network" else layer_kernel(phi, "numpy")
-    accepted(emit_cuda.emit(made.program).text)
-
-
-def accepted(text: str) -> None:
-    library = nvrtc()
-    handle = ctypes.c_void_p()
-    assert library.nvrtcCreateProgram(ctypes.byref(handle), text.encode(), b"kernel.cu", 0, None, None) == 0
-    options = [b"--gpu-architecture=compute_90", b"--fmad=false"]
-    status = library.nvrtcCompileProgram(handle, len(options), (ctypes.c_char_p * len(options))(*options))
-    size = ctypes.c_size_t()
-    library.nvrtcGetProgramLogSize(handle, ctypes.byref(size))
-    log = ctypes.create_string_buffer(size.value)
-    library.nvrtcGetProgramLog(handle, log)
-    assert status == 0, log.value.decode()[:2000]
+    compiles(emit_cuda.emit(made.program).text, "--fmad=false")
 
 
 @pytest.mark.skipif(find_compiler() is None, reason="no C compiler")
