@@ -150,11 +150,14 @@ def test_gain_of_erf_is_refused() -> None:
 def test_verdicts() -> None:
     """What the derivation makes of the printed forms: no expected value of ours, only whether it holds."""
     found = {e.name.partition(".")[2]: e.verdict.kind for e in entries("luo2019")}
-    for name in ("eq6-gamma", "eq6-R", "eq6-L", "eq13", "eq14", "table1-wn", "table1-sgd", "proposition4"):
+    assert {f"eq{n}" for n in (1, 2, 3, 4, 7, *range(10, 26))} <= found.keys()
+    for name in ("eq6-gamma", "eq6-R", "eq6-L", "eq13", "eq14", "eq17", "table1-wn", "table1-sgd", "proposition4"):
+        assert found[name] == "confirmed", name
+    for name in ("table1-fixed-points", "table1-effective-bn", "claim-population-normalization", "prior-mean"):
         assert found[name] == "confirmed", name
     for name in ("eq15", "proposition2-gamma", "table1-bn-printed-I2"):
         assert found[name] == "misprint", name
-    for name in ("proposition1", "proposition2-R", "proposition3", "table1-bn", "claim-maximal-rate"):
+    for name in ("proposition1", "proposition2-R", "proposition3", "table1-bn", "claim-maximal-rate", "eq4"):
         assert found[name] == "conditional", name
     assert found["claim-effective-rate"] == "refuted"
 

@@ -6,8 +6,10 @@ enters their equations, propositions and claims in the ledger, in this order.
 """
 
 from derive.papers.luo2019 import (  # noqa: F401, I001
+    definitions,
     dynamics,
     propositions,
+    table1,
     regularization,
     curves,
     generalization,

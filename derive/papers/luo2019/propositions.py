@@ -1,4 +1,4 @@
-"""Propositions 1 to 4 and Table 1: fixed point, eigenvalues, maximal and effective learning rates.
+"""Propositions 1 to 4: fixed point, eigenvalues, maximal and effective learning rates.
 
 Judged for the ReLU perceptron at gamma_0 = 1/(2 zeta + 1), R_0 = 1, with the derived I_2; what the printed
 (15) would make of them stands in the evidence.
@@ -14,11 +14,8 @@ from sympy import Expr, Rational, S, Symbol, factor, fraction, simplify, solve
 
 from derive.equation import LedgerEntry, Verdict
 from derive.ledger import Point, compare, judge, judge_equation
-from derive.model import committee
-from derive.online import derive_flow
 from derive.papers.luo2019.dynamics import printed_I2
 from derive.papers.luo2019.setting import (
-    NO_DECAY,
     PAPER,
     POINTS,
     Condition,
@@ -30,9 +27,8 @@ from derive.papers.luo2019.setting import (
     relu,
     zeta,
 )
-from derive.perceptron import at_alignment, long_time, perceptron, polar_rates, slope
-from derive.sites import reduce_flow
-from derive.symbols import batch, label_noise, weight_decay
+from derive.perceptron import at_alignment, long_time, perceptron, slope
+from derive.symbols import batch, label_noise
 
 Q0, L0 = gamma, norm
 """gamma_0 is called Q_0 in the appendix."""
@@ -65,7 +61,7 @@ def maximal_rate() -> Expr:
     return factor(-polynomial.coeff(effective, 1) / polynomial.coeff(effective, 2))
 
 
-def _printed_maximal(second: Expr) -> Expr:
+def printed_maximal(second: Expr) -> Expr:
     """eta_max of batch normalization as Table 1 has it, for an I_2 of which ``second`` is the R derivative."""
     first = slope(gamma * relu().I3 - relu().I1, angle) / gamma - zeta * gamma
     return simplify((first / (second / 2)).subs(gamma, relu().gain))
@@ -115,7 +111,7 @@ def proposition2_gamma() -> LedgerEntry:
 def proposition2_R() -> LedgerEntry:
     """The derivative of R I_2 has the term I_2, which vanishes at gamma_0 = 1 only."""
     second = slope(relu().I2, angle)
-    printed = second * eta * Q0 / (2 * L0**2) * (_printed_maximal(second) - eta * Q0 / L0**2)
+    printed = second * eta * Q0 / (2 * L0**2) * (printed_maximal(second) - eta * Q0 / L0**2)
     judged = judge_equation(
         f"{PAPER}.proposition2-R",
         "the eigenvalue along R, dI_2/dR (eta Q_0/(2 L_0^2)) (eta_max - eta_eff)",
@@ -159,7 +155,7 @@ def proposition3() -> LedgerEntry:
     true, printed = slope(relu().I2, angle), slope(printed_I2(), angle)
     factor_found = judge(-gamma, true, points=POINTS)
     agrees = compare(
-        eigenvalues()[1], true * eta * Q0 / (2 * L0**2) * (_printed_maximal(true) - eta * Q0 / L0**2),
+        eigenvalues()[1], true * eta * Q0 / (2 * L0**2) * (printed_maximal(true) - eta * Q0 / L0**2),
         points=FIXED,
     )  # fmt: skip
     evidence = {
@@ -187,64 +183,10 @@ def proposition3() -> LedgerEntry:
     return paper.claim("proposition3", statement, verdict)
 
 
-def _table(name: str, statement: str, printed: Expr, derived: Expr, *conditions: Condition) -> LedgerEntry:
-    return judge_equation(
-        f"{PAPER}.table1-{name}", statement, Symbol("eta_max"), printed, derived, (), conditions,
-        source="luo2019, Table 1", points=FIXED,
-    )  # fmt: skip
-
-
-@paper.entry
-def table1_bn() -> LedgerEntry:
-    """For batch normalization: 2 + 4 zeta as printed."""
-    printed = _printed_maximal(slope(relu().I2, angle))
-    return _table(
-        "bn", "the maximal effective learning rate with gamma decay, for the derived I_2", printed,
-        maximal_rate(), NO_DECAY,
-    )  # fmt: skip
-
-
-@paper.entry
-def table1_bn_printed_I2() -> LedgerEntry:
-    """The same with I_2 as (15) prints it."""
-    printed = _printed_maximal(slope(printed_I2(), angle))
-    return _table(
-        "bn-printed-I2", "the maximal effective learning rate with gamma decay, for the printed (15)", printed,
-        maximal_rate(), NO_DECAY,
-    )  # fmt: skip
-
-
-@paper.entry
-def table1_wn() -> LedgerEntry:
-    """For weight normalization: 2."""
-    ratio = slope(relu().I3 - relu().I1, angle) / (slope(relu().I2, angle) / 2)
-    derived = maximal_rate().xreplace({zeta: S.Zero})
-    return _table(
-        "wn", "the maximal effective learning rate of weight normalization", ratio.subs(gamma, 1), derived
-    )
-
-
-@cache
-def sgd_eigenvalue() -> Expr:
-    """lambda_R of gradient descent without normalization, at Q = R = 1."""
-    rates = polar_rates(reduce_flow(derive_flow(committee("relu", "none"))))
-    online = rates[angle].xreplace({batch: S.One, label_noise: S.Zero, weight_decay: S.Zero})
-    return simplify(slope(online, angle).subs(norm, 1))
-
-
-@paper.entry
-def table1_sgd() -> LedgerEntry:
-    """For gradient descent without normalization: the same ratio, at L = 1."""
-    ratio = slope(relu().I3 - relu().I1, angle) / (slope(relu().I2, angle) / 2)
-    polynomial = sgd_eigenvalue().expand()
-    derived = -polynomial.coeff(eta, 1) / polynomial.coeff(eta, 2)
-    return _table("sgd", "the maximal learning rate without normalization", ratio.subs(gamma, 1), derived)
-
-
 @paper.entry
 def proposition4() -> LedgerEntry:
     """The exact value of what is bounded."""
-    exact = _printed_maximal(slope(relu().I2, angle))
+    exact = printed_maximal(slope(relu().I2, angle))
     excess = factor(exact - exact.xreplace({zeta: S.Zero}) - 2 * zeta)
     holds = all(excess.subs(zeta, p["zeta"]) >= 0 for p in POINTS)
     derived = factor(maximal_rate())
@@ -300,4 +242,4 @@ def claim_effective_rate() -> LedgerEntry:
     )
 
 
-__all__ = ["eigenvalues", "maximal_rate", "sgd_eigenvalue"]
+__all__ = ["FIXED", "Q0", "eigenvalues", "maximal_rate", "printed_maximal"]

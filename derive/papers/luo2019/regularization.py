@@ -73,6 +73,13 @@ def _judge(
 
 
 @paper.entry
+def prior_mean() -> LedgerEntry:
+    """The variance of mu_B, in units of sigma_P^2."""
+    derived = joint_spread()[0].subs(cosine, 1) / samples
+    return _judge("prior-mean", "the variance of mu_B", Symbol("Var_m"), 1 / samples, derived)
+
+
+@paper.entry
 def prior_deviation() -> LedgerEntry:
     """The variance of sigma_B at leading order, in units of sigma_P^2."""
     derived = (deviation_expansion(2) - 2 * deviation_expansion(1)) / samples
@@ -147,6 +154,31 @@ def c3_without_mean() -> LedgerEntry:
     return _judge(
         "c3-without-mean", "the same without mu_B, 1/(4M)", Symbol("zeta"), 1 / (4 * samples),
         _spread_of_linear("root-mean-square"),
+    )  # fmt: skip
+
+
+@paper.entry
+def c3_squared_error() -> LedgerEntry:
+    return _judge(
+        "c3-squared-error", "that of a squared error without the factor 1/2, 1/(2M)", Symbol("zeta"),
+        1 / (2 * samples), 2 * _spread_of_linear("root-mean-square"),
+    )  # fmt: skip
+
+
+@paper.entry
+def claim_inverse_batch() -> LedgerEntry:
+    """Sec. 1.1 (3), for the best gain R <sigma_B> of a linear unit, which is known at every M."""
+    lost = {M: M * (1 - deviation_moment(1, Integer(M)).evalf(20)) for M in (8, 32, 1024)}
+    leading = -deviation_expansion(1).subs(kurtosis, 0)
+    exact = all(abs(value - leading) < Rational(1, 10**9) for value in lost.values())
+    return paper.claim(
+        "claim-inverse-batch", "the strength of the regularization is inversely proportional to M",
+        Verdict(
+            "confirmed" if exact else "conditional",
+            f"at leading order in 1/M: the best gain of a linear unit is R (1 - c/M) with c = {leading}, exactly "
+            + ", ".join(f"{float(value):.4f} at M = {M}" for M, value in lost.items()),
+            evidence={"c": {M: str(value) for M, value in lost.items()}},
+        ),
     )  # fmt: skip
 
 
