@@ -12,6 +12,7 @@ import pytest
 from numerics.runtime.errors import IncompleteResult, InputError
 from validate import validation
 from validate.experiments import Context, Experiment, Job, registry, simulate_all, theory_of
+from validate.experiments.context import processes
 from validate.report import Check, load_json
 from validate.simulate import Setup
 
@@ -131,3 +132,7 @@ def test_theory_meets_simulation(tmp_path):
         samples = getattr(measured, name)[:, -1]
         error = samples.std(axis=0, ddof=1) / 4
         assert (np.abs(samples.mean(axis=0) - getattr(curves, name)[-1]) < 6 * error + 5 / 3000).all(), name
+
+
+def test_a_small_machine_is_used_whole_and_a_large_one_by_half() -> None:
+    assert [processes(cores) for cores in (1, 2, 3, 8)] == [1, 2, 2, 4]

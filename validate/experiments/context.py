@@ -1,4 +1,4 @@
-"""What an experiment runs in: quick or full, a backend, two processes, and a folder that remembers."""
+"""What an experiment runs in: quick or full, a backend, a few processes, and a folder that remembers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from typing import Any
 
 import numpy as np
 
+from numerics.runtime.devices import cores
 from numerics.runtime.progress import progress
 from validate.experiments.pieces import PieceStore
 from validate.report.model import Check, ExperimentResult, Finding, Picture, Table
 
-MAX_WORKERS = 2
-"""Processes at a time: a validation should leave a small machine usable."""
+
+def processes(cores: int) -> int:
+    """How many pieces are computed at a time: half of the cores are left to others, but for the first two."""
+    return max(min(cores, 2), cores // 2)
+
 
 PieceFunction = Callable[..., Mapping[str, np.ndarray]]
 
@@ -46,7 +50,7 @@ class Context:
         self, folder: Path, quick: bool = False, backend: str = "auto", workers: int | None = None
     ) -> None:
         self.folder, self.quick, self.backend = folder, quick, backend
-        self.workers = workers or min(MAX_WORKERS, os.cpu_count() or 1)
+        self.workers = workers or processes(cores())
         self.heading = Heading("experiment", "", "", {})
         self.store = PieceStore(folder / "pieces")
         self._pool: ProcessPoolExecutor | None = None
@@ -64,7 +68,7 @@ class Context:
     def pieces(
         self, function: PieceFunction, settings: Sequence[Mapping[str, Any]], label: str = ""
     ) -> list[dict[str, np.ndarray]]:
-        """``function(**s)`` for each s of ``settings``, in their order, two at a time.
+        """``function(**s)`` for each s of ``settings``, in their order, some at a time.
 
         ``function`` is defined at the top of a module, depends on its settings alone (seeds included; values
         that JSON can hold), and returns arrays by name.  Each result is kept under a hash of the function,

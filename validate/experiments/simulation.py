@@ -1,4 +1,4 @@
-"""Simulations as pieces of work: many of them, two at a time, each kept when it is done."""
+"""Simulations as pieces of work: many of them, some at a time, each kept when it is done."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Job:
 
 
 def simulate_all(context: Context, jobs: Sequence[Job], label: str = "simulate") -> list[Trajectories]:
-    """The trajectories of all jobs, in their order.  Give the most expensive first: two run at a time."""
+    """The trajectories of all jobs, in their order.  Give the most expensive first: some run at a time."""
     settings = [
         {
             "setup": job.setup.describe(), "times": list(job.times), "replicas": job.replicas,
