@@ -129,6 +129,28 @@ def test_gibbs_learning_of_the_perceptron(load: float) -> None:
     assert found.q == pytest.approx(found.R, abs=1e-10) and found.stable
 
 
+@pytest.mark.parametrize("beta", [0.5, 2.0, 6.0])
+def test_errors_of_the_perceptron_at_a_temperature(beta: float) -> None:
+    """The known free energy (Seung, Sompolinsky and Tishby 1992) by quadrature: its value, and stationary."""
+    load = 2.0
+    (found,) = solve(known("sign"), [load], beta=beta)
+    floor = np.exp(-beta)
+
+    def log_partition(q: float, R: float) -> float:
+        def examples(t: float) -> float:
+            right = ndtr(R * t / np.sqrt(q - R * R))
+            inside = floor + (1 - floor) * ndtr(np.sqrt(q / (1 - q)) * t)
+            return np.exp(-t * t / 2) / np.sqrt(2 * np.pi) * 2 * right * np.log(inside)
+
+        energetic, _ = quad(examples, -12, 12, epsabs=1e-13, epsrel=1e-13, limit=400)
+        return np.log(1 - q) / 2 + (q - R * R) / (2 * (1 - q)) + load * energetic
+
+    assert found.log_partition == pytest.approx(log_partition(found.q, found.R), abs=1e-10)
+    for dq, dR in ((1e-4, 0), (0, 1e-4)):
+        slope = log_partition(found.q + dq, found.R + dR) - log_partition(found.q - dq, found.R - dR)
+        assert abs(slope / 2e-4) < 1e-6
+
+
 def test_relu_where_interpolation_ends() -> None:
     """x = t for t > 0 and x <= 0 for t < 0 can hold up to max rho^2/<distance^2> (Gordon), 1.465 at S = 1/4."""
     rows = solve(known("relu"), [1.0, 1.4, 1.5], np.inf, S, 0.0)

@@ -22,6 +22,8 @@ from numerics.runtime.errors import InputError
 FAR = 40.0
 """Standard deviations beyond which a truncated variance is taken from its asymptotic series."""
 SAME = 1e-12
+NOWHERE = 1e100
+"""A tie this far out is that of parallel lines, up to rounding."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class PiecewiseInner:
             at_end = two_c + two_b * ends + two_a * ends**2
             outside = [np.full_like(ends, 0.5 / chi), -ends / chi, ends**2 / (2 * chi) + at_end]
             ties = _ties(np.concatenate([np.stack(inside, axis=1), np.stack(outside, axis=1)]))
+            ties = np.where(np.abs(ties) < NOWHERE, ties, np.nan)
             step = 1e-6 * (1 + np.abs(ties))
             target, apart = (np.broadcast_to(v, ties.shape) for v in (t, noise))
             before, after = (
