@@ -19,6 +19,7 @@ from numerics.runtime.errors import InputError, unknown_name
 from numerics.wide.fixed_points import fixed_point
 from numerics.wide.predict import Prediction, order_parameters, predict
 from numerics.wide.proportional import bulk
+from numerics.wide.units import SamplesAlike
 from numerics.wide.values import DOUBLE
 
 ACTIVATIONS = ("relu", "leaky-relu", "identity", "erf", "tanh", "gelu")
@@ -78,12 +79,18 @@ def fim_theory(arguments: Namespace) -> dict[str, Any]:
     ((_, model),) = networks(arguments)
     found = predict(model, arguments.width, arguments.samples, corrections=True)
     columns = theory_columns(found)
-    if model.normalization in ("none", "mean") and model.outputs == 1 and arguments.samples > 1:
-        rest = bulk(model, arguments.samples / arguments.width, max(2, arguments.width))
-        columns |= {
-            "bulk_edge": rest.edge, "bulk_lower": rest.lower, "bulk_upper": rest.upper(arguments.samples),
-        }  # fmt: skip
+    if model.normalization in ("none", "mean") and arguments.samples > 1:
+        columns |= _bulk(model, arguments.width, arguments.samples)
     return columns
+
+
+def _bulk(model: Network, width: int, samples: int) -> dict[str, float | None]:
+    """The columns of the bulk, None where samples are too alike for it to be computed."""
+    try:
+        rest = bulk(model, samples / width, max(2, width))
+    except SamplesAlike:
+        return {"bulk_edge": None, "bulk_lower": None, "bulk_upper": None}
+    return {"bulk_edge": rest.edge, "bulk_lower": rest.lower, "bulk_upper": rest.upper(samples)}
 
 
 def theory_columns(found: Prediction) -> dict[str, Any]:

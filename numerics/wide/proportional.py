@@ -13,13 +13,13 @@ from sympy import Symbol, lambdify
 from derive.wide import Network
 from derive.wide import proportional as theory
 from derive.wide.signals import Signals
-from derive.wide.symbols import rho
+from derive.wide.symbols import C, rho
 from numerics.runtime.errors import InputError
 from numerics.wide.predict import order_parameters
-from numerics.wide.units import given_shared, shared_nodes
+from numerics.wide.units import given_shared, shared_lengths, shared_nodes
 
-COUNT = 24
-"""Quadrature nodes for the shared preactivation, and for the shared backward signal, of which one half serves."""
+COUNT = 12
+"""Quadrature nodes for the length of the shared backward signal."""
 ITERATIONS, CONVERGED = 5000, 1e-12
 SMALL = 1e-3
 """tau times the edge at which the expansion of z(tau) about 0 is read off."""
@@ -29,10 +29,11 @@ SMALL = 1e-3
 class Bulk:
     """The limiting spectrum of F for T = ``ratio`` M, without what mean subtraction takes away.
 
-    ``mean`` and ``variance`` are those of the T - 1 eigenvalues, ``edge`` the largest of the bulk.
+    ``mean`` and ``variance`` are those of the (T - 1) C eigenvalues, ``edge`` the largest of the bulk.
     """
 
     ratio: float
+    outputs: int
     mean: float
     variance: float
     edge: float
@@ -43,25 +44,23 @@ class Bulk:
         return self.mean + self.variance / self.mean
 
     def upper(self, samples: int) -> float:
-        """sqrt(tr F^2): the bound of (18) with its constant c_2 = ratio * variance."""
-        return float(np.sqrt((samples - 1) * (self.mean**2 + self.variance)))
+        """sqrt(tr F^2): the bound of (18) with its constant c_2 = ratio * variance, times sqrt C."""
+        return float(np.sqrt((samples - 1) * self.outputs * (self.mean**2 + self.variance)))
 
 
 def bulk(network: Network, ratio: float, width: int = 1000) -> Bulk:
-    """The bulk of F for one output and T = ``ratio`` M samples, M to infinity.
+    """The bulk of F for T = ``ratio`` M samples, M to infinity.
 
     Shared backward signals are Gaussian over the units: from depth 3 on the unit with the largest makes
     lambda_max grow with the logarithm of M, at last.  ``width`` cuts them off where the largest of M is.
 
-    Raises InputError for another normalization than ``mean`` or ``none``, more outputs than one, a ratio that is
-    not positive, a width below 2.
+    Raises InputError for another normalization than ``mean`` or ``none``, a ratio that is not positive, a width
+    below 2.
     """
     if network.normalization not in ("mean", "none"):
         raise InputError(
             f"the bulk is known with mean subtraction in the last layer, not with {network.normalization!r}"
         )
-    if network.outputs != 1:
-        raise InputError(f"the bulk is known for one output, not for {network.outputs}")
     if not 0 < ratio < np.inf:
         raise InputError(f"the samples over the width are a positive number, not {ratio}")
     if width < 2:
@@ -73,14 +72,14 @@ def bulk(network: Network, ratio: float, width: int = 1000) -> Bulk:
     at = np.array([1.0, 2.0, 3.0, 4.0]) * SMALL / edge
     rises = np.array([(whole.inverse_less_pole(t, 1 / ratio) - mean) / t for t in at])
     variance = float(np.polynomial.polynomial.polyfit(at, rises, 3)[0])
-    return Bulk(ratio, mean, variance, edge)
+    return Bulk(ratio, int(network.outputs), mean, variance, edge)
 
 
 @cache
 def _compiled(hidden: bool) -> Any:
     """The derivatives of a log-weight as one numpy function, for a hidden unit or an input."""
     weight = theory.unit_weight() if hidden else theory.input_weight()
-    names = (theory.A, theory.B, theory.V, theory.U, theory.tau)
+    names = (theory.A, theory.B, theory.V, theory.U, theory.tau, C)
     own = (theory.slope, theory.bend, theory.noise, theory.slope_noise, theory.mixed_noise,
            theory.product_noise, theory.shared) if hidden else ()  # fmt: skip
     found = vars(theory.derivatives(weight))
@@ -105,6 +104,7 @@ class _Model:
     on_eta: np.ndarray
     on_d: np.ndarray
     constant: float
+    outputs: int
 
     @staticmethod
     def of(network: Network, width: int | None) -> _Model:
@@ -112,19 +112,18 @@ class _Model:
         s = Signals(*(tuple(float(x) for x in column) for column in vars(found).values()))
         alphas = np.array([float(a) for a in network.widths])
         variances = np.array([float(layer.weight_variance) for layer in network.layers])
-        layers = []
+        layers, outputs = [], int(network.outputs)
         for k, layer in enumerate(network.layers[:-1]):
             scale = variances[k + 1] / alphas[k + 1]
-            c, weight_c = shared_nodes(s.q_st[k], width, COUNT)
-            zbar, weight_z = shared_nodes(scale * s.tilde_st[k + 1], width, COUNT)
-            half = zbar >= 0  # only its square occurs
-            zbar, weight_z = zbar[half], weight_z[half] / weight_z[half].sum()
+            c, weight_c = shared_nodes(s.q_st[k], s.q_t[k] - s.q_st[k], width)
+            zbar, weight_z = shared_lengths(scale * s.tilde_st[k + 1], outputs, width, COUNT)
             given = given_shared(layer.activation, c, s.q_t[k] - s.q_st[k])
             values = {
                 theory.slope: given.slope, theory.bend: given.bend, theory.value: given.value,
                 theory.gradient_: given.gradient, theory.mixed: given.mixed,
                 theory.delta: s.q_t[k] - s.q_st[k],
                 theory.backward_spread: scale * (s.tilde_t[k + 1] - s.tilde_st[k + 1]),
+                C: outputs,
             }  # fmt: skip
             noises = [_number(e, values) for e in theory.noises().values()]
             columns = [np.broadcast_to(x, c.shape) for x in (given.slope, given.bend, *noises)]
@@ -136,7 +135,7 @@ class _Model:
         )
         return _Model(
             tuple(layers), alphas, variances, np.array(s.tilde_st),
-            np.concatenate([[0.0], alphas[:-1] * np.array(s.hat_st[:-1])]), float(constant),
+            np.concatenate([[0.0], alphas[:-1] * np.array(s.hat_st[:-1])]), float(constant), outputs,
         )  # fmt: skip
 
     def solve(self, tau: float, start: np.ndarray | None = None) -> tuple[float, np.ndarray] | None:
@@ -151,7 +150,7 @@ class _Model:
             means = np.zeros((depth, 5))  # eta, d, by V, by U, by tau
             for l in range(depth):
                 data, weights = self.layers[l - 1] if l else ((), np.ones(1))
-                found = _compiled(l > 0)((*now[:, l], tau), data)
+                found = _compiled(l > 0)((*now[:, l], tau, self.outputs), data)
                 if np.min(found[5]) <= 0 or np.max(now[0, l] * found[6]) >= 1:
                     return None
                 means[l] = [weights @ np.broadcast_to(x, weights.shape) for x in found[:5]]

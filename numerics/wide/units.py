@@ -5,12 +5,14 @@ u = c + g with g ~ N(0, Delta); an average over units is one over c ~ N(0, q_st)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import roots_genlaguerre
+from scipy.stats import chi, norm
 from sympy import lambdify
 
 from derive.activation import Activation, u
@@ -21,6 +23,12 @@ RADIUS = 9.0
 """Standard deviations of g over which averages run: the rest weighs 2e-19."""
 NODES = 80
 """Gauss-Legendre nodes on each side of a kink."""
+SHARED_RADIUS, PER_SCALE, FEWEST, MOST = 6.5, 16.0, 24, 3000
+"""Of the quadrature over c: its range in standard deviations, nodes a radius in units of sqrt(Delta), and limits."""
+
+
+class SamplesAlike(InputError):
+    """Two samples are too correlated for the quadrature over what they share."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +72,37 @@ def given_shared(phi: Activation, shared: np.ndarray, spread: float) -> Given:
     )  # fmt: skip
 
 
-def shared_nodes(variance: float, width: int | None, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights for N(0, variance) over ``width`` units: beyond the quantile 1/(2 width) it is cut off."""
+def shared_nodes(variance: float, spread: float, width: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights for c ~ N(0, variance) over ``width`` units: beyond the quantile 1/(2 width) it is cut off.
+
+    What is averaged varies with c over sqrt(spread), over which averages given c are taken: Gauss-Legendre with
+    PER_SCALE radii R of c in these units as its number of nodes N errs by exp(-(N sqrt(spread) / R)^2 / 4).
+    """
+    if variance <= 0:
+        return np.zeros(1), np.ones(1)
+    radius = SHARED_RADIUS if width is None else norm.isf(0.5 / width)
+    count = max(FEWEST, math.ceil(PER_SCALE * radius * math.sqrt(variance / spread)))
+    if count > MOST:
+        raise SamplesAlike(
+            f"two samples are all but fully correlated (1 - {spread / (variance + spread):.1g}): the bulk of the "
+            "spectrum cannot be computed there"
+        )
+    x, weight = np.polynomial.legendre.leggauss(count)
+    weight = weight * norm.pdf(radius * x)
+    return np.sqrt(variance) * radius * x, weight / weight.sum()
+
+
+def shared_lengths(
+    variance: float, outputs: int, width: int | None, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights for the length of ``outputs`` variables N(0, variance), cut off at the quantile 1/width."""
     if variance <= 0:
         return np.zeros(1), np.ones(1)
     if width is None:
-        x, weight = np.polynomial.hermite_e.hermegauss(count)
+        half_square, weight = roots_genlaguerre(count, outputs / 2 - 1)
+        x = np.sqrt(2 * half_square)
     else:
         x, weight = np.polynomial.legendre.leggauss(count)
-        x = x * norm.isf(0.5 / width)
-        weight = weight * norm.pdf(x)
+        x = (x + 1) / 2 * chi.isf(1 / width, outputs)
+        weight = weight * chi.pdf(x, outputs)
     return np.sqrt(variance) * x, weight / weight.sum()
