@@ -84,7 +84,10 @@ def test_sharpness(tmp_path: Path) -> None:
     assert [check.passed for check in result.checks] == [True] * 8
     figure, order = result.findings
     assert figure.verdict == "confirmed"
-    assert all(abs(exponent) < 0.15 for exponent, _ in order.evidence.values())
+    assert all(abs(exponent) < 0.15 for exponent, _ in order.evidence["exponents"].values())
+    assert order.verdict in ("conditional", "refuted")  # the derived edge grows
+    assert order.evidence["the same at depth 2"] < 1e-6
+    assert order.evidence["rise of the derived edge to M = 1e+06"]["relu"] > 0.01
 
 
 def test_a_wrong_theory_makes_sharpness_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

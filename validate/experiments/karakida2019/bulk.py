@@ -1,11 +1,15 @@
 """The whole spectrum after mean subtraction at T of order M: its variance and its edge.
 
 Theorem 3.3 bounds lambda_max by tr F and tr F^2 with constants c_1, c_2 that it leaves open.  The derived limit of
-the spectrum has them, c_1 = variance / mean and c_2 = (T/M) variance, and an edge.  The networks of Fig. 1; each
-network's eigenvalues are divided by their mean, which varies from network to network.  Criteria: the variance of the
-T - 1 eigenvalues, extrapolated in 1/M, is not rejected by Holm's procedure at a family-wise level of 1 % for the
-report; the two largest eigenvalues, extrapolated in M^(-2/3) as edges are, are within 5 % of the derived edge, or
-three standard errors: no outlier is left.
+the spectrum has them, c_1 = variance / mean and c_2 = (T/M) variance, and an edge.  The networks of Fig. 1, and one of
+four outputs whose biases make samples alike; each network's eigenvalues are divided by their mean, which varies from
+network to network.  Criteria: the variance of the (T - 1) C eigenvalues, extrapolated in 1/M, is not rejected by Holm's
+procedure at a family-wise level of 1 % for the report; for one output the two largest eigenvalues, extrapolated in
+M^(-2/3) as edges are, are within 5 % of the derived edge, or three standard errors: no outlier is left.  (The blocks of
+several outputs differ in scale as M^(-1/2), which spreads their edges.)
+
+That eigenvalues are divided by their mean, and the 5 %, were settled on networks of other seeds (38); after that the
+seeds of this report were drawn, and it was run once.
 """
 
 from __future__ import annotations
@@ -27,7 +31,10 @@ from validate.report.model import Check, ExperimentResult, Picture
 from validate.simulate.deep import Ensemble
 from validate.statistics import Extrapolation
 
-MODELS = (("relu", 2.0, 0.0), ("tanh", 3.0, 0.64))
+MODELS = {"relu": ("relu", 2.0, 0.0), "tanh": ("tanh", 3.0, 0.64), "four outputs": ("relu", 1.0, 5.0)}
+"""Activation, weight and bias variance."""
+OUTPUTS = {"relu": 1, "tanh": 1, "four outputs": 4}
+SINGLE = ("relu", "tanh")
 DEPTH = 3
 TOLERANCE = 0.05
 EDGE_POWER = 2 / 3
@@ -35,36 +42,36 @@ FAR = 10**6
 """A width at which only the theory is evaluated."""
 
 Key = tuple[str, float]
-"""An activation and T/M."""
+"""A network of MODELS and T/M."""
 Edges = Mapping[Key, tuple[Extrapolation, Extrapolation]]
 """The two largest eigenvalues, extrapolated."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """``replicas`` networks at each of ``widths``, for every T = ratio M."""
+    """``replicas`` networks at each of ``widths``, for every T = ratio M; four outputs at the ratio ``several``."""
 
     ratios: tuple[float, ...]
     widths: tuple[int, ...]
     replicas: tuple[int, ...]
-    seed: int = 38
+    several: float = 0.5
+    seed: int = 2611
 
 
 def run(settings: Settings, context: Context) -> ExperimentResult:
     """Measure whole spectra, extrapolate their moments and their largest eigenvalues, judge."""
-    keys = [(model, ratio) for model in MODELS for ratio in settings.ratios]
+    keys = [(name, ratio) for name in SINGLE for ratio in settings.ratios] + [("four outputs", settings.several)]
     cases = [
-        Case((*(M,) * DEPTH, 1), *model, round(ratio * M), n, (settings.seed, number), "mean", whole=True)
-        for number, (model, ratio) in enumerate(keys)
+        Case((*(M,) * DEPTH, OUTPUTS[name]), *MODELS[name], round(ratio * M), n, (settings.seed, number), "mean",
+             whole=True)
+        for number, (name, ratio) in enumerate(keys)
         for M, n in zip(settings.widths, settings.replicas, strict=True)
     ]  # fmt: skip
     ensembles, count = measure_all(context, cases, "whole spectra"), len(settings.widths)
-    found = {
-        (model[0], ratio): ensembles[k * count : (k + 1) * count] for k, (model, ratio) in enumerate(keys)
-    }
+    found = {key: ensembles[k * count : (k + 1) * count] for k, key in enumerate(keys)}
     limits = [_variance(settings, key, spectra) for key, spectra in found.items()]
     judged = checks(limits)
-    edges = {key: _edges(settings, spectra) for key, spectra in found.items()}
+    edges = {key: _edges(settings, spectra) for key, spectra in found.items() if OUTPUTS[key[0]] == 1}
     at_edge = [check for key, pair in edges.items() for check in _at_edge(settings, key, pair)]
     return context.result(
         _answer(settings, limits, judged, at_edge), checks=[*judged, *at_edge],
@@ -76,22 +83,27 @@ def run(settings: Settings, context: Context) -> ExperimentResult:
 @cache
 def theory(name: str, ratio: float, width: int) -> Bulk:
     """The derived spectrum at T = ``ratio`` M."""
-    (model,) = (model for model in MODELS if model[0] == name)
-    return bulk(network(DEPTH, *model, normalization="mean"), ratio, width)
+    return bulk(network(DEPTH, *MODELS[name], outputs=OUTPUTS[name], normalization="mean"), ratio, width)
 
 
 def _variance(settings: Settings, key: Key, found: Sequence[Ensemble]) -> Limit:
+    (name, ratio), outputs = key, OUTPUTS[key[0]]
     p, degrees = theory(*key, settings.widths[-1]), min(settings.replicas) - 1
-    variances = [(e**2).sum(axis=1) / (e.shape[1] - 1) - 1 for e in map(_over_mean, found)]
+    scaled = [_over_mean(each, outputs) for each in found]
+    variances = [(e**2).sum(axis=1) / (e.shape[1] - outputs) - 1 for e in scaled]
     right = p.variance / p.mean**2
-    return Limit(f"{key[0]}, T = {key[1]:g} M", "variance over squared mean", right, limit(settings.widths, variances),
-                 degrees, {"(18) with c_1 = 0": 0.0, "a tenth less": 0.9 * right})  # fmt: skip
+    wrong = {"(18) with c_1 = 0": 0.0, "a tenth less": 0.9 * right}
+    if outputs > 1:
+        one = bulk(network(DEPTH, *MODELS[name], normalization="mean"), ratio, settings.widths[-1])
+        wrong["one output"] = one.variance / one.mean**2
+    return Limit(f"{name}, T = {ratio:g} M", "variance over squared mean", right, limit(settings.widths, variances),
+                 degrees, wrong)  # fmt: skip
 
 
-def _over_mean(found: Ensemble) -> np.ndarray:
-    """The eigenvalues over the mean of the T - 1 that mean subtraction leaves (S, T)."""
+def _over_mean(found: Ensemble, outputs: int = 1) -> np.ndarray:
+    """The eigenvalues over the mean of the (T - 1) C that mean subtraction leaves (S, T C)."""
     values = found.eigenvalues
-    return values * (values.shape[1] - 1) / values.sum(axis=1, keepdims=True)
+    return values * (values.shape[1] - outputs) / values.sum(axis=1, keepdims=True)
 
 
 def _edges(settings: Settings, found: Sequence[Ensemble]) -> tuple[Extrapolation, Extrapolation]:
@@ -133,28 +145,29 @@ def _answer(
         ", ".join(
             f"{theory(name, ratio, widest).edge:.2f} ({name}, T = {ratio:g} M)" for ratio in settings.ratios
         )
-        for name, *_ in MODELS
+        for name in SINGLE
     )
     edge = {
-        (name, M): theory(name, settings.ratios[-1], M).edge for name, *_ in MODELS for M in (widest, FAR)
+        (name, M): theory(name, settings.ratios[-1], M).edge for name in SINGLE for M in (widest, FAR)
     }
     rises = " and ".join(
-        f"{100 * (edge[name, FAR] / edge[name, widest] - 1):+.1f} % ({name})" for name, *_ in MODELS
+        f"{100 * (edge[name, FAR] / edge[name, widest] - 1):+.1f} % ({name})" for name in SINGLE
     )
     return (
         "What mean subtraction leaves at T of order M is a bulk without outliers: the variance of its eigenvalues "
-        f"agrees with the derived limit (largest |z| {largest_score(limits):.1f}), and lambda_1 and lambda_2 both tend "
-        f"to its edge, within {100 * off:.1g} %: {edges}. By the derivation this edge still moves with the largest "
-        f"backward signal of M units, from M = {widest} to {FAR:.0e} by {rises}."
+        f"agrees with the derived limit, for one and for four outputs (largest |z| {largest_score(limits):.1f}), and "
+        f"lambda_1 and lambda_2 of one output both tend to its edge, within {100 * off:.1g} %: {edges}. By the "
+        f"derivation this edge still moves with the largest backward signal of M units, from M = {widest} to "
+        f"{FAR:.0e} by {rises}."
     )
 
 
 def _figure(settings: Settings, found: Mapping[Key, Sequence[Ensemble]], edges: Edges) -> Picture:
     from validate.report.figures import COLOURS, FAINT, panels, trend
 
-    figure, axes = panels(len(MODELS), height=3.6, sharey=True)
+    figure, axes = panels(len(SINGLE), height=3.6, sharey=True)
     at = np.array(settings.widths) ** -EDGE_POWER
-    for ax, (name, *_) in zip(axes, MODELS, strict=True):
+    for ax, name in zip(axes, SINGLE, strict=True):
         for number, ratio in enumerate(settings.ratios):
             key = (name, ratio)
             p = theory(*key, settings.widths[-1])
@@ -183,6 +196,6 @@ EXPERIMENT = Experiment(
     title="The spectrum after mean subtraction",
     question="Is the limit of the spectrum at T of order M, and so of lambda_max, the derived one?",
     run=run,
-    full=Settings((0.25, 1.0, 4.0), (100, 200, 400, 800), (400, 200, 100, 50)),
+    full=Settings((0.25, 1.0, 4.0), (100, 200, 400), (400, 200, 100)),
     quick=Settings((0.5, 2.0), (100, 200, 400), (200, 120, 60)),
 )

@@ -16,6 +16,8 @@ from validate.simulate.deep.spectrum import largest
 Shape = tuple[Sequence[int], str, float, float, str]
 """The arguments of ``architecture``."""
 
+SINGLE = np.float32
+"""Of descents that are compared by orders of magnitude: losses are known to some 1e-7 of the labels' squares."""
 PERTURBATION = 1e-7
 """Of every parameter, relative to its own law: small enough for a quadratic loss, large beside rounding."""
 
@@ -27,7 +29,7 @@ def final_loss(
 
     ``curvature`` is lambda_max of the Fisher information at the end, NaN where the loss is not finite.
     """
-    start = task(architecture(*shape), samples, seed, trial)
+    start = task(architecture(*shape), samples, seed, trial, dtype=SINGLE)
     found = descend(start, learning_rate, steps)
     curvature = np.nan
     if np.isfinite(found.final):
@@ -37,6 +39,22 @@ def final_loss(
         "first": found.losses[0], "final": np.array(found.final), "largest": found.losses.max(),
         "curvature": np.array(curvature),
     }  # fmt: skip
+
+
+def critical_rate(
+    shape: Shape, samples: int, seed: int, trial: int, steps: int, exploded: float, lowest: float, highest: float,
+    halvings: int,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """The learning rate above which the loss exceeds ``exploded`` after ``steps``, by bisection of its logarithm."""
+    start = task(architecture(*shape), samples, seed, trial, dtype=SINGLE)
+    low, high = np.log(lowest), np.log(highest)
+    for _ in range(halvings):
+        middle = (low + high) / 2
+        if descend(start, float(np.exp(middle)), steps).final > exploded:
+            high = middle
+        else:
+            low = middle
+    return {"rate": np.exp((low + high) / 2)}
 
 
 def initial_sharpness(shape: Shape, samples: int, seed: int, trials: int) -> dict[str, np.ndarray]:

@@ -208,6 +208,6 @@ EXPERIMENT = Experiment(
     title="Layer normalization",
     question="What are the eigenvalues with layer normalization, at several numbers of outputs?",
     run=run,
-    full=Settings((100, 200, 400, 800), (800, 400, 200, 60), (6, 8, 12), 200, (100, 200, 400), (40, 20, 10)),
+    full=Settings((100, 200, 400), (400, 200, 80), (6, 8, 12), 200, (100, 200, 400), (40, 20, 10)),
     quick=Settings((50, 100, 200), (200, 100, 60), (6, 10, 16), 50, (50, 100, 200), (40, 20, 10)),
 )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from derive.wide import network
-from numerics.wide import Prediction, predict
+from numerics.wide import Prediction, bulk, predict
 from validate import statistics
 from validate.experiments import Context, Experiment
 from validate.experiments.karakida2019.ensembles import Case, Growth, growth, limit, measure_all
@@ -29,6 +29,12 @@ NORMALIZATIONS = ("none", "mean")
 DEPTH = 3
 ORDER_ONE = 0.1
 """The largest exponent that still counts as no growth."""
+FAR = 10**6
+"""A width at which only the theory is evaluated."""
+RISE = 1e-3
+"""Of the derived edge up to FAR: what counts as growth."""
+SINGLE = 1600
+"""From this width on single precision: its rounding, 1e-6, is far below the spread over networks."""
 
 Found = Mapping[tuple[str, str], Sequence[Ensemble]]
 """Ensembles by width, of an activation under a normalization."""
@@ -47,7 +53,7 @@ def run(settings: Settings, context: Context) -> ExperimentResult:
     """Measure both networks with and without mean subtraction, and judge."""
     keys = [(model, place) for model in MODELS for place in NORMALIZATIONS]
     cases = [
-        Case((*(M,) * DEPTH, 1), *model, M, replicas, (settings.seed, MODELS.index(model)), place)
+        Case((*(M,) * DEPTH, 1), *model, M, replicas, (settings.seed, MODELS.index(model)), place, single=M >= SINGLE)
         for model, place in keys for M, replicas in zip(settings.widths, settings.replicas, strict=True)
     ]  # fmt: skip
     ensembles = measure_all(context, cases, "sharpness")
@@ -154,14 +160,31 @@ def _figure_1(
     )  # fmt: skip
 
 
+def _rise(depth: int, name: str, width: int) -> float:
+    """By how much the derived edge at T = M rises from a width to FAR."""
+    (model,) = (model for model in MODELS if model[0] == name)
+    here, far = (bulk(network(depth, *model, normalization="mean"), 1.0, M).edge for M in (width, FAR))
+    return far / here - 1
+
+
 def _order_one(settings: Settings, exponents: Mapping[str, Growth]) -> Finding:
-    holds = all(abs(g.exponent) < ORDER_ONE for g in exponents.values())
+    widest = settings.widths[-1]
+    bounded = all(abs(g.exponent) < ORDER_ONE for g in exponents.values())
+    rises = {name: _rise(DEPTH, name, widest) for name, *_ in MODELS}
+    shallow = max(_rise(2, name, widest) for name, *_ in MODELS)
+    grows = max(rises.values()) > RISE
     powers = ", ".join(f"{name} {g.exponent:.3f} ± {g.error:.3f}" for name, g in exponents.items())
+    words = ", ".join(f"{100 * rise:.1f} % ({name})" for name, rise in rises.items())
     return Finding(
         "karakida2019.claim-order-one", "lambda_max is of order one after mean subtraction at T = M",
-        f"With the mean subtracted the exponent of M, fitted from M = {settings.widths[0]} to {settings.widths[-1]}, "
-        f"is {powers}: {'below' if holds else 'not below'} {ORDER_ONE:g}; without it is one.",
-        "confirmed" if holds else "refuted", {name: [g.exponent, g.error] for name, g in exponents.items()},
+        f"With the mean subtracted the exponent of M, fitted from M = {settings.widths[0]} to {widest}, is {powers}: "
+        f"{'below' if bounded else 'not below'} {ORDER_ONE:g}; without it is one. But order one holds up to logarithms "
+        f"only: by the derivation the largest of M backward signals moves the edge of the bulk, as log M at last, in "
+        f"networks of depth {DEPTH} and more. From M = {widest} to {FAR:.0e} the derived edge rises by {words}, at "
+        f"depth 2 by {100 * shallow:.1g} %.",
+        ("conditional" if grows else "confirmed") if bounded else "refuted",
+        {"exponents": {name: [g.exponent, g.error] for name, g in exponents.items()},
+         f"rise of the derived edge to M = {FAR:.0e}": rises, "the same at depth 2": shallow},
     )  # fmt: skip
 
 
