@@ -85,6 +85,8 @@ class Readout:
         """
         if labels.shape != self.features.shape[1:]:
             raise InputError(f"{self.features.shape[1]} samples need as many labels, not {labels.shape}")
+        if labels.dtype.kind not in "iu":
+            raise InputError(f"labels must be whole numbers, not of type {labels.dtype}")
         if not 0 <= labels.min() <= labels.max() < self.classes:
             raise InputError(
                 f"labels must be 0 to {self.classes - 1}; these run from {labels.min()} to {labels.max()}"

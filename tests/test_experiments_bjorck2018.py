@@ -12,7 +12,7 @@ import pytest
 from derive import ledger
 from numerics.runtime.errors import InputError
 from validate.experiments import Context
-from validate.experiments.bjorck2018 import answers, depth_growth, initialization, networks, shapes
+from validate.experiments.bjorck2018 import answers, depth_growth, initialization, networks, shapes, table1
 from validate.report.model import ExperimentResult
 from validate.simulate import digits
 from validate.simulate.digits import Digits
@@ -30,7 +30,7 @@ INITIALIZATION = initialization.Settings(
 )
 GROWTH = depth_growth.Settings(
     blocks=1, widths=(8, 12, 24), seeds=(120, 80, 40), normalized_widths=(12, 16, 24),
-    normalized_seeds=(40, 30, 20), images_seeds=5, images_side=16,
+    normalized_seeds=(40, 30, 20), others=("torch",), images_seeds=5, images_side=16,
 )  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_growth_is_what_was_derived(folder: Path) -> None:
     result = depth_growth.run(GROWTH, Context(folder, workers=1))
-    assert all(check.passed for check in result.checks) and len(result.checks) == 15
+    assert all(check.passed for check in result.checks) and len(result.checks) == 18
     powers = [power for check in result.checks for name, power in check.power.items()]
     assert np.median(powers) > 0.9
 
@@ -82,7 +82,7 @@ def test_a_wrong_growth_is_rejected(folder: Path, monkeypatch: pytest.MonkeyPatc
 def test_every_finding_is_a_claim_of_the_ledger(initial: ExperimentResult) -> None:
     known = {entry.name for entry in ledger.entries("bjorck2018")}
     names = [finding.claim for finding in initial.findings]
-    assert set(names) <= known and len(set(names)) == len(names) == 10
+    assert set(names) <= known and len(set(names)) == len(names) == 11
 
 
 def test_answers_quote_what_was_measured(initial: ExperimentResult) -> None:
@@ -95,6 +95,8 @@ def test_sums_of_absolute_values_bound_absolute_sums() -> None:
     measured = networks.gradients(14, "none", "xavier", 0, 4, 8, "noise")
     assert (measured["a"] >= measured["b"]).all() and (measured["a"] > 1.01 * measured["b"]).any()
     assert measured["layers"].tolist() == [2, 7, 11]
+    agreement, mean = measured["single"], measured["b"] / measured["a"]
+    assert (agreement[:, 0] < mean).all() and (mean < agreement[:, 100]).all() and (agreement <= 1).all()
     assert measured["rows"].sum(axis=0) == pytest.approx(np.zeros(4), abs=1e-6)
 
 
@@ -157,8 +159,26 @@ def test_terms_of_random_sign_and_terms_that_agree() -> None:
         }
         agree = {"a": random["a"], "b": random["a"] / 2}
         scaled[batch, side] = {"none": agree, "batch": random}
-    assert initialization._exponents(scaled, "batch").value == pytest.approx(0.5, abs=0.03)
-    assert initialization._exponents(scaled, "none").value == pytest.approx(0, abs=1e-12)
+    assert table1.exponents(scaled, "batch").value == pytest.approx(0.5, abs=0.03)
+    assert table1.exponents(scaled, "none").value == pytest.approx(0, abs=1e-12)
+
+
+def test_single_parameters_are_told_apart() -> None:
+    """Those whose terms agree from those whose terms cancel; and networks that were exchanged."""
+    rng = np.random.default_rng(0)
+    terms = rng.standard_normal((5, 2, 300, 100))
+    random = np.abs(terms.sum(axis=-1)) / np.abs(terms).sum(axis=-1)
+    layers = np.array(5 * [[2, 7]])
+    agree, cancel = (
+        {
+            "layers": layers, "silent": np.zeros((5, 2)),
+            "single": np.percentile(shares, np.arange(101), axis=-1).transpose(1, 2, 0),
+        }
+        for shares in (rng.uniform(0.5, 1, random.shape), random)
+    )  # fmt: skip
+    right = table1.single({"none": agree, "batch": cancel})
+    assert right.verdict == "confirmed" and "100% agree within a factor of 2" in right.answer
+    assert table1.single({"none": cancel, "batch": agree}).verdict == "refuted"
 
 
 def test_shares_of_made_up_gradients() -> None:

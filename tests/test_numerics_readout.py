@@ -64,5 +64,7 @@ def test_bad_input() -> None:
         Readout(h * np.nan, p)
     with pytest.raises(InputError, match=r"labels must be 0 to 2; these run from 0 to 3"):
         Readout(h, p).loss_bound(np.where(labels == 2, 3, labels))
+    with pytest.raises(InputError, match="labels must be whole numbers, not of type float64"):
+        Readout(h, p).loss_bound(labels + 0.5)
     with pytest.raises(InputError, match="as many labels"):
         Readout(h, p).loss_bound(labels[1:])

@@ -236,6 +236,8 @@ def test_bad_requests_are_refused(bad):
 def test_bad_numbers_are_refused():
     with pytest.raises(InputError, match="GiB"):
         check_size(2, 10**6, 1)
+    with pytest.raises(InputError, match=r"singular values need .* GiB .* take up to \d+ draws"):
+        check_size(2, 10, 10**11)
     with pytest.raises(InputError, match="at least 1"):
         squared_singular_values(2, 5, 0, 1)
     with pytest.raises(InputError, match="between 0 and 1"):

@@ -129,7 +129,6 @@ def test_a_missing_package_is_said(source, package, monkeypatch):
 
 @pytest.mark.parametrize(("source", "pixels", "samples"), [("mnist", 784, 5000), ("digits", 64, 1797)])
 def test_digits(source, pixels, samples):
-    pytest.importorskip(digits.SOURCES[source], reason="the data come with an optional package")
     data = digits.load(source)
     assert data.images.shape == (pixels, samples) and data.images.min() == 0 and data.images.max() == 1
     assert len(np.unique(data.labels)) == 10

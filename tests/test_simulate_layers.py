@@ -142,6 +142,8 @@ def test_cross_entropy():
     assert large == pytest.approx(1000)
     with pytest.raises(InputError, match="labels must be 0 to 3 for 4 classes; these run from 0 to 7"):
         softmax_cross_entropy(logits, np.array([0, 1, 2, 3, 7, 0]))
+    with pytest.raises(InputError, match="labels must be whole numbers, not of type float64"):
+        softmax_cross_entropy(logits, labels + 0.5)
     with pytest.raises(InputError, match="6 samples need as many labels"):
         softmax_cross_entropy(logits, labels[:5])
 

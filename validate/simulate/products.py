@@ -16,6 +16,9 @@ from validate.simulate.arrays import Array
 ARRAYS_AT_ONCE = 5
 """Matrices that one draw holds at a time: the product, a factor, their product, and what the SVD needs."""
 
+COPIES = 4
+"""Of all singular values, in what compares and plots them."""
+
 BATCH_NUMBERS = 1 << 20
 """Small matrices are drawn and decomposed together, up to this many entries a factor."""
 
@@ -27,7 +30,7 @@ def squared_singular_values(
 
     Singular values below 1e-16 of the largest are rounding: their number grows once N^((M + 1)/2) nears 1e16.
     ``show`` shows a progress bar (None: on a terminal).  Raises InputError for numbers below 1 and for
-    matrices that do not fit into memory.
+    matrices or singular values that do not fit into memory.
     """
     check_size(factors, size, draws)
     found = []
@@ -66,7 +69,7 @@ def log_extremes(factors: int, size: int, draws: int, seed: int) -> np.ndarray:
 
 
 def check_size(factors: int, size: int, draws: int) -> None:
-    """Refuse numbers below 1 and matrices that do not fit, before anything is drawn."""
+    """Refuse numbers below 1, and matrices and singular values that do not fit, before anything is drawn."""
     for name, value in (("number of factors", factors), ("size N", size), ("number of draws", draws)):
         if value < 1:
             raise InputError(f"the {name} must be at least 1, not {value}")
@@ -76,6 +79,12 @@ def check_size(factors: int, size: int, draws: int) -> None:
         raise InputError(
             f"products of {size} x {size} matrices need {needed / 2**30:.1f} GiB and there are "
             f"{there / 2**30:.1f} GiB; take N up to {most}"
+        )
+    kept = 8 * COPIES * size * draws
+    if kept > there - needed:
+        raise InputError(
+            f"{draws} draws of {size} singular values need {kept / 2**30:.1f} GiB and there are "
+            f"{(there - needed) / 2**30:.1f} GiB; take up to {(there - needed) // (8 * COPIES * size)} draws"
         )
 
 

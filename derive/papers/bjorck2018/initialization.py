@@ -43,6 +43,15 @@ def claim_table1_with() -> LedgerEntry:
 
 
 @paper.entry
+def claim_single_parameters() -> LedgerEntry:
+    return paper.claim(
+        "claim-single-parameters",
+        "single parameters show what the averages of Table 1 show (appendix J)",
+        paper.needs("initialization"),
+    )
+
+
+@paper.entry
 def claim_moments_constant() -> LedgerEntry:
     return paper.claim(
         "claim-moments-constant",

@@ -78,12 +78,3 @@ def claim_large_means() -> LedgerEntry:
         "weights that leave channels of large mean have large gradients (appendix G)",
         paper.needs("channel_means"),
     )
-
-
-@paper.entry
-def claim_single_parameters() -> LedgerEntry:
-    return paper.claim(
-        "claim-single-parameters",
-        "single parameters show what the averages of Table 1 show (appendix J)",
-        paper.lacking("the appendix, which says which parameters were followed"),
-    )

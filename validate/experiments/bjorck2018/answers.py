@@ -18,7 +18,7 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
             "bjorck2018.minibatch_noise",
         ),
         "Do the terms of a gradient agree without normalization, and cancel with it?": evidence.about(
-            ("claim-table1-without", "claim-table1-with"), "bjorck2018.initialization"
+            ("claim-table1-without", "claim-table1-with", "claim-single-parameters"), "bjorck2018.initialization"
         ),
         "Are gradients larger and their tails heavier without it?": evidence.about(
             ("claim-gradients-larger", "claim-heavy-tails", "claim-low-rank", "claim-large-means"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import cycle
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from numerics.residual import growth, normalized_stream, unnormalized_correlatio
 from validate import statistics
 from validate.experiments import Context, Experiment
 from validate.experiments.bjorck2018 import networks
-from validate.report.figures import BLUE, VERMILION, panels
+from validate.report.figures import BLUE, ORANGE, SKY, VERMILION, panels
 from validate.report.model import Check, ExperimentResult, Finding, Picture, Table
 
 CHUNK = 10
@@ -30,7 +31,7 @@ INDEPENDENT = 0.1
 @dataclass(frozen=True)
 class Settings:
     """``seeds`` networks at each of ``widths``, without and with normalization; ``blocks`` in each of three
-    stages."""
+    stages.  ``others`` are initial weights under which growth without normalization is measured, too."""
 
     blocks: int = 5
     widths: tuple[int, ...] = (16, 32, 64)
@@ -38,6 +39,7 @@ class Settings:
     normalized_widths: tuple[int, ...] = (24, 48, 96)
     normalized_seeds: tuple[int, ...] = (60, 30, 20)
     initialization: str = "xavier"
+    others: tuple[str, ...] = ("he", "torch")
     side: int = 8
     batch: int = 4
     images_seeds: int = 40
@@ -64,6 +66,8 @@ class Quantity:
     wrong: Mapping[str, np.ndarray]
     widths: tuple[int, ...]
     samples: tuple[np.ndarray, ...]
+    scheme: str = ""
+    """The initial weights, for growth without normalization."""
 
     @property
     def degrees(self) -> int:
@@ -81,10 +85,13 @@ class Quantity:
 
 def run(settings: Settings, context: Context) -> ExperimentResult:
     """Measure the stream in both networks and compare it with the derived laws; then with other images."""
-    free = [
-        _measure(settings, context, "none", width, count, settings.batch)
-        for width, count in zip(settings.widths, settings.seeds, strict=True)
-    ]
+    free = {
+        scheme: [
+            _measure(settings, context, "none", width, count, settings.batch, initialization=scheme)
+            for width, count in zip(settings.widths, settings.seeds, strict=True)
+        ]
+        for scheme in (settings.initialization, *settings.others)
+    }
     tied = [
         _measure(settings, context, "batch", width, count, 2 * width)
         for width, count in zip(settings.normalized_widths, settings.normalized_seeds, strict=True)
@@ -92,10 +99,12 @@ def run(settings: Settings, context: Context) -> ExperimentResult:
     quantities = _quantities(settings, free, tied)
     finding = _independent(settings, context)
     found = growth(settings.initialization)
+    others = ", ".join(f"{growth(scheme).factor:.4f} for {scheme} weights" for scheme in settings.others)
     return context.result(
-        f"Without normalization the mean square of a wide stream grows by a factor {found.factor:.4f} a block, and "
-        "two inputs become alike; with it the stream is a reflected walk, which grows like the square root of the "
-        f"number of blocks and keeps inputs apart (correlations up to {quantities[-1].theory.max():.2f}). "
+        f"Without normalization the mean square of a wide stream grows by a factor {found.factor:.4f} a block"
+        + (f" ({others})" if others else "") + ", and two inputs become alike; with it the stream is a reflected walk, "
+        "which grows like the square root of the number of blocks and keeps inputs apart "
+        f"(correlations up to {quantities[-1].theory.max():.2f}). "
         + finding.answer,
         checks=_checks(settings, quantities), findings=(finding,), equations=(first_moment(), second_moment()),
         figures={"depth-growth": _figure(settings, quantities)}, tables=(_table(settings, quantities),),
@@ -105,14 +114,15 @@ def run(settings: Settings, context: Context) -> ExperimentResult:
 
 def _measure(
     settings: Settings, context: Context, normalization: str, width: int, count: int, batch: int,
-    kind: str = "noise", channels: int = 0, side: int = 0,
+    kind: str = "noise", channels: int = 0, side: int = 0, initialization: str = "",
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Arrays (seed, block).  Four times as many input channels as the width, unless another number is asked for,
     so that two noise images are as good as orthogonal."""
     pieces = [
         {
             "depth": settings.depth, "width": width, "normalization": normalization,
-            "initialization": settings.initialization, "seeds": list(range(start, min(start + CHUNK, count))),
+            "initialization": initialization or settings.initialization,
+            "seeds": list(range(start, min(start + CHUNK, count))),
             "batch": batch, "side": side or settings.side, "channels": channels or 4 * width, "kind": kind,
             "border": "periodic",
         }
@@ -123,31 +133,21 @@ def _measure(
 
 
 def _quantities(
-    settings: Settings, free: list[dict[str, np.ndarray]], tied: list[dict[str, np.ndarray]]
+    settings: Settings, free: dict[str, list[dict[str, np.ndarray]]], tied: list[dict[str, np.ndarray]]
 ) -> tuple[Quantity, ...]:
     """Theory, wrong theories for the power, and samples."""
     blocks, scheme = settings.blocks, settings.initialization
     count = 3 * blocks + 1
-    without, alike = unnormalized_stream(blocks, scheme), unnormalized_correlation(blocks, scheme)
+    alike = unnormalized_correlation(blocks, scheme)
     walk, long_walk = normalized_stream(blocks), normalized_stream(3 * blocks)
-    log = {
-        name: np.log(m.square / m.square[0])[:count]
-        for name, m in (
-            ("right", without), (UNPADDED, unnormalized_stream(3 * blocks, scheme)),
-            ("steps of four times the variance", unnormalized_stream(blocks, "he")),
-        )
-    }  # fmt: skip
     half = "steps of half the variance"
     one, two = settings.widths, settings.normalized_widths
     return (
-        Quantity(
-            "log of the mean square over its start, without normalization", log.pop("right"), log, one,
-            tuple(np.log(f["square"] / f["square"][:, :1]) for f in free),
-        ),
+        *(_growth(settings, name, measured) for name, measured in free.items()),
         Quantity(
             "correlation of two inputs, without normalization", alike,
             {"inputs kept as far apart as normalization keeps them": walk.overlap / walk.square}, one,
-            tuple(f["overlap"] / f["square"] for f in free),
+            tuple(f["overlap"] / f["square"] for f in free[scheme]),
         ),
         Quantity(
             "mean, with normalization", walk.mean,
@@ -164,6 +164,24 @@ def _quantities(
             {"the limit of a long walk, 2/pi": np.full(count, 2 / np.pi)}, two,
             tuple(t["overlap"] / t["square"] for t in tied),
         ),
+    )  # fmt: skip
+
+
+def _growth(settings: Settings, scheme: str, measured: list[dict[str, np.ndarray]]) -> Quantity:
+    """Growth without normalization under initial weights of this scheme, against that under another and without
+    zero padding."""
+    count, other = 3 * settings.blocks + 1, "he" if scheme != "he" else "xavier"
+    right, unpadded, different = (
+        np.log(m.square / m.square[0])[:count]
+        for m in (
+            unnormalized_stream(settings.blocks, scheme), unnormalized_stream(3 * settings.blocks, scheme),
+            unnormalized_stream(settings.blocks, other),
+        )
+    )  # fmt: skip
+    return Quantity(
+        f"log of the mean square over its start, without normalization, {scheme} weights", right,
+        {UNPADDED: unpadded, f"{other} weights": different}, settings.widths,
+        tuple(np.log(m["square"] / m["square"][:, :1]) for m in measured), scheme,
     )  # fmt: skip
 
 
@@ -235,18 +253,21 @@ def _independent(settings: Settings, context: Context) -> Finding:
 def _figure(settings: Settings, quantities: tuple[Quantity, ...]) -> Picture:
     figure, axes = panels(3)
     block = np.arange(len(quantities[0].theory))
-    labels = ("ln of mean square over start", "correlation of two inputs", "mean, mean square")
-    for place, quantity in zip((0, 1, 2, 2, 1), quantities, strict=True):
-        colour = VERMILION if "without" in quantity.name else BLUE
-        ax, limit = axes[place], quantity.limit.limit
-        ax.plot(block, quantity.theory, color=colour, lw=1.2)
+    growing = cycle((VERMILION, ORANGE, SKY))
+    for quantity in quantities:
+        ax = axes[0 if quantity.scheme else 1 if "correlation" in quantity.name else 2]
+        colour = next(growing) if quantity.scheme else VERMILION if "without" in quantity.name else BLUE
+        limit = quantity.limit.limit
+        ax.plot(block, quantity.theory, color=colour, lw=1.2, label=quantity.scheme or None)
         ax.errorbar(block[1:], limit.value, 2 * limit.error, fmt="o", ms=4, mfc="white", color=colour)
-    for ax, label in zip(axes, labels, strict=True):
+    titles = ("ln of mean square over start", "correlation of two inputs", "mean, mean square")
+    for ax, title in zip(axes, titles, strict=True):
         ax.set_xlabel("block")
-        ax.set_title(label)
+        ax.set_title(title)
         for end in settings.ends[:2]:
             ax.axvline(end + 0.5, color="0.8", lw=0.8, zorder=0)
     axes[2].set_yscale("log")
+    axes[0].legend(title="without normalization")
     for colour, label in ((VERMILION, "without normalization"), (BLUE, "with")):
         axes[1].plot([], [], color=colour, label=label)
     axes[1].legend(loc="lower right")

@@ -42,14 +42,14 @@ class Settings:
 
     depth: int = 110
     seeds: tuple[int, ...] = tuple(range(10))
-    batch: int = 32
+    batch: int = 16
     side: int = 32
     data: str = "mnist"
     initialization: str = "xavier"
     updates: int = 5
     depths: tuple[int, ...] = (8, 20, 56)
     initializations: tuple[str, ...] = ("torch", "he")
-    small_batch: int = 16
+    small_batch: int = 8
     fractions: tuple[float, ...] = tuple(k / 10 for k in range(11))
 
     @property

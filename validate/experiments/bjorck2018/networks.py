@@ -56,18 +56,26 @@ def _made_up(kind: str, shape: tuple[int, int, int, int], generator: np.random.G
 
 
 def gradients(
-    depth: int, normalization: str, initialization: str, seed: int, batch: int, side: int, kind: str
-) -> dict[str, np.ndarray]:
+    depth: int, normalization: str, initialization: str, seed: int, batch: int, side: int, kind: str,
+    shortcut: str = "zero-padding", gain: str = "one",
+) -> dict[str, np.ndarray]:  # fmt: skip
     """One network, one batch of images, forward and backward.
 
     ``layers`` and ``a``, ``b`` (layer): for Table 1, means over a kernel of the sum of |d| and of |sum of d|.
+    ``single`` (layer, percentile 0 to 100): |sum of d| over the sum of |d| of single parameters, of those that have
+    any d but zero, and ``silent`` (layer): the share that has none.
     ``size`` (layer): root mean square of the gradient of every convolution.  ``middle``: the gradient in the
     kernel at half depth.  ``channels`` (out, in): sums over the kernel of the gradient's absolute values, ten
     layers earlier.  ``rows`` (class, batch): gradients of each image's own loss in the logits.
     ``top``: largest |logit|.  ``modal``: the share of images put in the class that is most often predicted.
     ``convolution`` and ``stream`` (layer, 2): mean over channels of the absolute mean, and of the variance.
     """
-    network = ResNet(Architecture(depth, normalization=normalization, initialization=initialization), seed)
+    network = ResNet(
+        Architecture(
+            depth, normalization=normalization, initialization=initialization, shortcut=shortcut, gain=gain
+        ),
+        seed,
+    )
     x, labels = labelled_images(kind, 3, batch, side, seed)
     moments: dict[str, list[tuple[float, float]]] = {"convolution": [], "stream": []}
     layers = [max(2, round(depth * layer / 110)) for layer in TABLE1]
@@ -94,10 +102,16 @@ def gradients(
     predicted = np.bincount(logits.argmax(axis=0), minlength=10)
     rows[labels, np.arange(batch)] -= 1
     half, earlier = depth // 2, max(2, depth // 2 - 10)
+    sums = {layer: np.abs(found[f"layer{layer}.kernel"]) for layer in layers}
+    heard = {layer: absolute[layer] > 0 for layer in layers}
     return {
         "layers": np.array(layers),
         "a": np.array([absolute[layer].mean() for layer in layers]),
-        "b": np.array([np.abs(found[f"layer{layer}.kernel"]).mean() for layer in layers]),
+        "b": np.array([sums[layer].mean() for layer in layers]),
+        "single": np.array(
+            [np.percentile(sums[l][heard[l]] / absolute[l][heard[l]], np.arange(101)) for l in layers]
+        ),
+        "silent": np.array([1 - heard[layer].mean() for layer in layers]),
         "size": np.array(
             [np.sqrt((found[f"layer{layer}.kernel"] ** 2).mean()) for layer in range(1, depth)]
         ),

@@ -10,6 +10,11 @@ Record = Mapping[str, np.ndarray]
 """What ``networks.gradients`` measured, stacked over seeds."""
 
 
+def geometric(values: np.ndarray) -> np.ndarray:
+    """Geometric means over seeds, the first axis."""
+    return np.asarray(np.exp(np.log(values).mean(axis=0)))
+
+
 def ratio(record: Record) -> np.ndarray:
     """a/b of Table 1, by seed and layer."""
     return record["a"] / record["b"]

@@ -26,6 +26,8 @@ def softmax_cross_entropy(logits: Array, labels: Array, xp: Any = np) -> tuple[A
     classes, batch = logits.shape
     if labels.shape != (batch,):
         raise InputError(f"{batch} samples need as many labels, not an array of shape {labels.shape}")
+    if labels.dtype.kind not in "iu":
+        raise InputError(f"labels must be whole numbers, not of type {labels.dtype}")
     if batch and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
         raise InputError(
             f"labels must be 0 to {classes - 1} for {classes} classes; "
