@@ -197,8 +197,13 @@ def _parser() -> _Parser:
     )  # fmt: skip
     replica.add_argument(
         "energy", metavar="ENERGY",
-        help="linear, linear-decay, relu, sign, pseudo-inverse, or FILE.py:name (a loss in x, y and noise)",
+        help="linear, linear-decay, relu, sign, pseudo-inverse, or FILE.py:name (a loss in x, y and noise, or in the "
+        "fields x1, x2 of two students and y1, y2 of as many teachers or one)",
     )  # fmt: skip
+    for size, what in (("--students", "K"), ("--teachers", "M")):
+        replica.add_argument(
+            size, type=int, choices=(1, 2), help=f"{what} of a loss that sums over {what}; default: its indices"
+        )
     replica.add_argument(
         "--alpha", metavar="LOADS", required=True, help="P/N: a number, or start:stop:count as 0.1:3:60"
     )

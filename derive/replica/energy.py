@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from sympy import Expr, Heaviside, Indexed, Integer, S, Sum, Symbol, sign, sympify
+from sympy import Expr, Heaviside, Integer, S, sign
 
 from derive.activation import activation
 from derive.errors import DerivationError
@@ -76,53 +76,3 @@ def known(name: str) -> Energy:
     if name not in _KNOWN:
         raise DerivationError(f"unknown energy {name!r}; known: {', '.join(_KNOWN)}, or FILE.py:name")
     return _KNOWN[name]
-
-
-def read_loss(given: Any, name: str) -> Energy:
-    """An energy from what a user wrote: an ``Energy``, a loss, or an object with a ``loss`` and any of
-    ``error``, ``prior``, ``precision``.
-
-    A loss is written in x, y, noise, or in x[i], y[n] and sums over one student and one teacher.  Without an
-    error of its own the loss without noise is taken; without a prior, a Gaussian one.
-
-    Raises DerivationError for a loss with other symbols.
-    """
-    if isinstance(given, Energy):
-        return given
-    loss = _plain(getattr(given, "loss", given), name)
-    error = getattr(given, "error", None)
-    prior: Any = getattr(given, "prior", "gaussian")
-    precision = sympify(getattr(given, "precision", 0))
-    if prior not in ("gaussian", "spherical"):
-        raise DerivationError(f"the prior of {name} must be 'gaussian' or 'spherical', not {prior!r}")
-    if not precision.is_number or precision < 0:
-        raise DerivationError(f"the precision of {name} must be a number of at least 0, not {precision}")
-    if not loss.has(x):
-        raise DerivationError(f"{name} does not depend on the student's field x")
-    return Energy(
-        name, loss, loss.xreplace({noise: S.Zero}) if error is None else _plain(error, name), prior, precision
-    )
-
-
-def _plain(expression: Any, name: str) -> Expr:
-    """The expression in x, y, noise: one student, one teacher, second layers of one."""
-    try:
-        expression = sympify(expression)
-    except Exception:
-        raise DerivationError(f"{name} is not an expression") from None
-    if not isinstance(expression, Expr):
-        raise DerivationError(f"{name} is not an expression but a {type(expression).__name__}")
-    single = {s: Integer(1) for s in expression.free_symbols if s.name in ("K", "M")}
-    expression = expression.xreplace(single).replace(lambda e: isinstance(e, Sum), lambda e: e.doit())
-    fields: dict[str, Expr] = {"x": x, "y": y, "w": Integer(1), "v": Integer(1)}
-    for atom in expression.atoms(Indexed):
-        base = str(atom.base.label)
-        if base not in fields or set(atom.indices) != {Integer(1)}:
-            raise DerivationError(f"{name} holds {atom}; replicas take one student x[1] and one teacher y[1]")
-        expression = expression.xreplace({atom: fields[base]})
-    plain = {"x": x, "y": y, "noise": noise}
-    for symbol in expression.free_symbols:
-        if not isinstance(symbol, Symbol) or symbol.name not in plain:
-            raise DerivationError(f"{name} holds the symbol {symbol}; a loss is written in x, y and noise")
-        expression = expression.xreplace({symbol: plain[symbol.name]})
-    return expression

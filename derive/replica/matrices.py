@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sympy import Expr, log, simplify, sympify
+from sympy import Expr, ImmutableMatrix, log, simplify, sympify
 
 from derive.errors import DerivationError
 from derive.replica.symbols import replicas as n
@@ -47,6 +47,35 @@ class ReplicaSymmetric:
 
     def __add__(self, other: ReplicaSymmetric) -> ReplicaSymmetric:
         return ReplicaSymmetric(self.diagonal + other.diagonal, self.off + other.off)
+
+
+@dataclass(frozen=True)
+class ReplicaSymmetricBlocks:
+    """n x n blocks: the symmetric matrix ``diagonal`` on the diagonal and ``off`` everywhere else.
+
+    In the replicas' eigenvectors of ReplicaSymmetric it falls apart into one block ``uniform`` and n - 1 blocks
+    ``transverse``.
+    """
+
+    diagonal: ImmutableMatrix
+    off: ImmutableMatrix
+
+    @property
+    def uniform(self) -> ImmutableMatrix:
+        return self.diagonal + (n - 1) * self.off
+
+    @property
+    def transverse(self) -> ImmutableMatrix:
+        return self.diagonal - self.off
+
+    @property
+    def log_determinant(self) -> Expr:
+        return log(self.uniform.det()) + (n - 1) * log(self.transverse.det())
+
+    def without(self, overlaps: ImmutableMatrix) -> ReplicaSymmetricBlocks:
+        """What is left when the components along orthogonal unit vectors, (units, vectors), are taken out."""
+        along = overlaps * overlaps.T
+        return ReplicaSymmetricBlocks(self.diagonal - along, self.off - along)
 
 
 def per_replica(expression: Expr) -> Expr:

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from derive.replica import Energy, known, read_loss
+from derive.replica.pair import PairEnergy
+from numerics.replica.pair.solve import PairSolution, solve_pair
 from numerics.replica.solve import Solution, solve
 from numerics.runtime.errors import InputError
 from numerics.runtime.results import versions
@@ -29,15 +31,20 @@ MOST_LOADS = 10_000
 
 def replica_command(arguments: Namespace) -> int:
     """Solve at every load, print the rows, and warn where replica symmetry is unstable."""
-    energy = _energy(arguments.energy)
+    energy = _energy(arguments.energy, arguments.students, arguments.teachers)
     loads = read_range(arguments.alpha)
     beta = _number(arguments.beta, "--beta", infinite=True)
     noise, ridge = _number(arguments.noise, "--noise"), _number(arguments.ridge, "--ridge")
-    rows = solve(energy, loads, beta, noise, ridge)
+    rows: list[Solution] | list[PairSolution]
+    if isinstance(energy, PairEnergy):
+        rows = solve_pair(energy, loads, beta, noise, ridge)
+    else:
+        rows = solve(energy, loads, beta, noise, ridge)
     if arguments.format == "json":
         settings = {
             "energy": energy.name, "loss": str(energy.loss), "error": str(energy.error), "prior": energy.prior,
-            "penalty": energy.penalty, "beta": _plain(beta), "noise": noise, "ridge": ridge,
+            "penalty": "sum" if isinstance(energy, PairEnergy) else energy.penalty, "beta": _plain(beta),
+            "noise": noise, "ridge": ridge,
         }  # fmt: skip
         content = {"settings": settings, "rows": [row(r) for r in rows], "versions": versions()}
         print(json.dumps(content, allow_nan=False))
@@ -48,27 +55,41 @@ def replica_command(arguments: Namespace) -> int:
     return 0
 
 
-def row(solution: Solution) -> dict[str, Any]:
+def row(solution: Solution | PairSolution) -> dict[str, Any]:
     """A solution in what JSON can hold: "inf" and "-inf" as words."""
     return {**{name: _plain(value) for name, value in asdict(solution).items()}, "stable": solution.stable}
 
 
-def table(rows: Sequence[Solution]) -> str:
-    """The rows under their header, aligned."""
-    cells = [[title for _, title in COLUMNS]]
-    for solution in rows:
-        values = asdict(solution)
-        cells.append([_cell(values[name]) for name, _ in COLUMNS])
-    widths = [max(len(line[k]) for line in cells) for k in range(len(COLUMNS))]
+def table(rows: Sequence[Solution | PairSolution]) -> str:
+    """The rows under their header, aligned; a matrix takes a column an entry."""
+    lines = [_columns(solution) for solution in rows]
+    cells = [[title for title, _ in lines[0]], *([_cell(value) for _, value in line] for line in lines)]
+    widths = [max(len(line[k]) for line in cells) for k in range(len(cells[0]))]
     return "\n".join(
         "  ".join(word.rjust(width) for word, width in zip(line, widths, strict=True)) for line in cells
     )
 
 
-def warnings(rows: Sequence[Solution]) -> list[str]:
+def _columns(solution: Solution | PairSolution) -> list[tuple[str, Any]]:
+    """Titles and values; of symmetric matrices the entries on and above the diagonal."""
+    values = asdict(solution)
+    found: list[tuple[str, Any]] = []
+    for name, title in COLUMNS:
+        value = values[name]
+        if not isinstance(value, tuple):
+            found.append((title, value))
+            continue
+        for a, line in enumerate(value):
+            found += [
+                (f"{title}{a + 1}{b + 1}", entry) for b, entry in enumerate(line) if name == "R" or b >= a
+            ]
+    return found
+
+
+def warnings(rows: Sequence[Solution | PairSolution]) -> list[str]:
     """A line for every stretch of loads at which replica symmetry is unstable."""
     found: list[str] = []
-    stretch: list[Solution] = []
+    stretch: list[Solution | PairSolution] = []
     for solution in [*rows, None]:
         if solution is not None and not solution.stable:
             stretch.append(solution)
@@ -98,8 +119,14 @@ def read_range(text: str) -> list[float]:
     return [float(a) for a in np.linspace(start, stop, count)]
 
 
-def _energy(text: str) -> Energy:
-    return read_loss(load_reference(text, Path()), text) if is_reference(text) else known(text)
+def _energy(text: str, students: int | None, teachers: int | None) -> Energy | PairEnergy:
+    if is_reference(text):
+        return read_loss(load_reference(text, Path()), text, students, teachers)
+    if students or teachers:
+        raise InputError(
+            f"{text} has one student and one teacher; --students and --teachers are for FILE.py:name"
+        )
+    return known(text)
 
 
 def _number(text: str, option: str, infinite: bool = False) -> float:

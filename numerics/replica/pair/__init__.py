@@ -1,0 +1,1 @@
+"""Replica-symmetric saddle points of two fields in numbers."""
