@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import NoReturn
 
 PACKAGES = ("derive", "numerics", "validate")
@@ -54,15 +55,18 @@ def _vary(parser: _Parser, example: str) -> None:
 
 
 def _wide_network(parser: _Parser) -> None:
-    """A deep network whose layers are alike."""
-    parser.add_argument("--depth", type=int, default=3, metavar="L", help="layers, the linear readout included")
+    """A deep network: layers that are alike, or a list of layers from a file."""
+    parser.add_argument("--network", metavar="FILE.py:NAME", help="a list of layers, instead of what follows")
     parser.add_argument(
-        "--activation", default="relu", metavar="NAME",
-        help="relu, leaky-relu (with --slope), identity, erf (erf(x/sqrt 2)), tanh, gelu, or FILE.py:NAME",
+        "--depth", type=int, metavar="L", help="layers, the linear readout included, default 3"
+    )
+    parser.add_argument(
+        "--activation", metavar="NAME",
+        help="relu (default), leaky-relu (with --slope), identity, erf (erf(x/sqrt 2)), tanh, gelu, or FILE.py:NAME",
     )  # fmt: skip
-    parser.add_argument("--slope", type=float, help="of leaky-relu, for negative arguments")
-    parser.add_argument("--weight-variance", type=float, default=2.0, metavar="V", help="sigma_w^2, default 2")
-    parser.add_argument("--bias-variance", type=float, default=0.0, metavar="V", help="sigma_b^2, default 0")
+    parser.add_argument("--slope", type=_exact, help="of leaky-relu, for negative arguments")
+    parser.add_argument("--weight-variance", type=_exact, metavar="V", help="sigma_w^2, default 2")
+    parser.add_argument("--bias-variance", type=_exact, metavar="V", help="sigma_b^2, default 0")
     parser.add_argument(
         "--widths", metavar="A,A,...", help="alpha_0 to alpha_(L-1), each layer's width over M; default 1,1,...,1"
     )
@@ -85,6 +89,14 @@ def _whole(least: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def _exact(text: str) -> Fraction:
+    """A number as it is written: 0.64 and 16/25 are the same, to any number of digits."""
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a finite number; write 0.64, 16/25 or 6.4e-1") from None
 
 
 def _sizes(text: str) -> list[int]:
@@ -255,9 +267,9 @@ def _parser() -> _Parser:
     )
     _wide_network(fim)
     fim.add_argument(
-        "--normalization", choices=("none", "mean", "batch-last", "batch-middle", "layer"), default="none"
+        "--normalization", choices=("none", "mean", "batch-last", "batch-middle", "layer"), help="default none"
     )
-    fim.add_argument("--outputs", type=_whole(1), default=1, metavar="C")
+    fim.add_argument("--outputs", type=_whole(1), metavar="C", help="default 1")
     fim.add_argument("--width", type=_whole(1), default=1000, metavar="M")
     fim.add_argument("--samples", type=_whole(1), default=1000, metavar="T")
     fim.add_argument("--simulate", action="store_true", help="also measure it on random networks")

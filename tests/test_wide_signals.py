@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from fractions import Fraction
 from itertools import pairwise
@@ -13,7 +12,6 @@ import pytest
 import sympy
 from scipy import integrate, special, stats
 
-import orderparams
 from derive.activation import Activation, activation, u
 from derive.errors import DerivationError
 from derive.wide import Layer, Network, network, signals
@@ -196,19 +194,3 @@ def test_sweeps_refuse_bad_points() -> None:
         good = {"weight_variance": 2.0, "bias_variance": 0.1, "depth": 3}
         with pytest.raises(InputError):
             kappa_sweep(phi, **(good | bad))
-
-
-def test_kappa_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    command = "kappa --depth 3 --activation relu --weight-variance 2 --bias-variance 0 --format json"
-    assert orderparams.main(command.split()) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["kappa_1"] == 1.5
-    assert found["q_hat_st"][1] == pytest.approx(1 / math.pi, rel=RELATIVE)
-    assert set(found) == {
-        "kappa_1", "kappa_2", "q_hat_t", "q_hat_st", "q_t", "q_st", "q_tilde_t", "q_tilde_st",
-    }  # fmt: skip
-    assert orderparams.main([*command.split(), "--vary", "weight-variance=0.5:4:8"]) == 0
-    assert len(json.loads(capsys.readouterr().out)) == 8
-    assert orderparams.main(["kappa", "--digits", "30", "--format", "json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["kappa_2"]) > 30
-    assert orderparams.main(["kappa", "--depth", "1"]) == 2

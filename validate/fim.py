@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from numerics.runtime import userfile
+from derive.activation import activation
+from derive.errors import DerivationError
+from derive.wide import Layer as TheoryLayer
+from derive.wide import Network
 from numerics.runtime.progress import progress
-from numerics.wide.commands import fim_theory, named_activation, networks
+from numerics.wide.commands import fim_theory, networks
 from validate import statistics
-from validate.simulate.deep import Ensemble, architecture, measure
+from validate.simulate.deep import Architecture, Ensemble, Layer, measure
+from validate.simulate.deep.architecture import PLACES
 
 
 def fim(arguments: Namespace) -> int:
@@ -34,11 +38,7 @@ def fim(arguments: Namespace) -> int:
 def measured(arguments: Namespace) -> dict[str, Any]:
     """Means over networks of m_lambda, lambda_max and the mean of the C largest eigenvalues, and their errors."""
     ((_, model),) = networks(arguments)
-    widths = [max(1, round(float(alpha) * arguments.width)) for alpha in model.widths]
-    shape = architecture(
-        [*widths, arguments.outputs], _simulated_activation(arguments), arguments.weight_variance,
-        arguments.bias_variance, arguments.normalization,
-    )  # fmt: skip
+    shape = built(model, arguments.width)
     parts = [
         measure(shape, arguments.samples, 1, seed=(arguments.seed, replica))
         for replica in progress(range(arguments.replicas), "networks")
@@ -57,9 +57,24 @@ def measured(arguments: Namespace) -> dict[str, Any]:
     return columns
 
 
-def _simulated_activation(arguments: Namespace) -> Any:
-    if arguments.slope is not None:
-        return f"leaky-relu({arguments.slope})"
-    if userfile.is_reference(arguments.activation):
-        return named_activation(arguments.activation).expression
-    return arguments.activation
+def built(model: Network, width: int) -> Architecture:
+    """The network of M = ``width`` that a theory is about, layer by layer."""
+    hidden, last = PLACES[model.normalization]
+    counts = [max(1, round(float(alpha) * width)) for alpha in model.widths]
+    layers = [
+        Layer(units, _activation(layer), float(layer.weight_variance), float(layer.bias_variance), hidden)
+        for units, layer in zip(counts[1:], model.layers[:-1], strict=True)
+    ]
+    readout = model.layers[-1]
+    variances = float(readout.weight_variance), float(readout.bias_variance)
+    layers.append(Layer(int(model.outputs), "identity", *variances, last))
+    return Architecture(counts[0], tuple(layers))
+
+
+def _activation(layer: TheoryLayer) -> Any:
+    """By its name, or a user's own as an expression."""
+    phi = layer.activation
+    try:
+        return phi.name if activation(phi.name) == phi else phi.expression
+    except DerivationError:
+        return phi.expression

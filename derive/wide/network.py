@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
-from sympy import Expr, Rational, nan, sympify
+from sympy import Expr, Rational, S, nan, sympify
 
 from derive.activation import Activation, activation
 from derive.errors import DerivationError
@@ -50,17 +50,19 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """Layers 1 to L behind inputs of width alpha_0.
+    """Layers 1 to L behind inputs of width alpha_0; ``Network([Layer.of("tanh", 3), Layer.of("identity", 3)])``.
 
     Raises DerivationError for fewer than two layers, a negative variance, a width that is not positive, a last
     layer that is not linear, or outputs that are no whole number.
     """
 
     layers: tuple[Layer, ...]
-    input_width: Expr
+    input_width: Expr = S.One
     normalization: str = "none"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(self.layers))
+        object.__setattr__(self, "input_width", _exact(self.input_width))
         if self.depth < 2:
             raise DerivationError(f"the depth counts the last layer and must be at least 2, not {self.depth}")
         if self.normalization not in NORMALIZATIONS:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 from argparse import Namespace
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import mpmath
-from sympy import Expr, Rational
+from sympy import Expr
 
 from derive.activation import Activation, activation, u
-from derive.wide import Network, network
+from derive.wide import Layer, Network, network
 from numerics.runtime import userfile
 from numerics.runtime.errors import InputError, unknown_name
 from numerics.wide.fixed_points import fixed_point
@@ -24,6 +25,11 @@ from numerics.wide.values import DOUBLE
 
 ACTIVATIONS = ("relu", "leaky-relu", "identity", "erf", "tanh", "gelu")
 VARIED = ("weight-variance", "bias-variance", "slope", "depth")
+DEFAULTS = {
+    "depth": 3, "activation": "relu", "slope": None, "weight_variance": Fraction(2), "bias_variance": Fraction(0),
+    "widths": None, "outputs": 1, "normalization": "none",
+}  # fmt: skip
+"""Of the options that describe a network: they are None where the command line does not say."""
 NAMES = {
     "q_hat_t": "hat_t", "q_hat_st": "hat_st", "q_t": "q_t", "q_st": "q_st",
     "q_tilde_t": "tilde_t", "q_tilde_st": "tilde_st",
@@ -62,8 +68,14 @@ def kappa_command(arguments: Namespace) -> int:
 
 
 def _fixed_point(model: Network) -> dict[str, Any]:
-    """Where the hidden layers' recursions go; what is infinite is None, as JSON has no word for it."""
+    """Where the hidden layers' recursions go; what is infinite is None, as JSON has no word for it.
+
+    Raises InputError where hidden layers differ.
+    """
     layer = model.layers[0]
+    alike = (layer.activation, layer.weight_variance, layer.bias_variance)
+    if any((each.activation, each.weight_variance, each.bias_variance) != alike for each in model.layers[1:-1]):
+        raise InputError("--fixed-point is about layers that repeat: these hidden layers differ")
     found = fixed_point(layer.activation, float(layer.weight_variance), float(layer.bias_variance))
     properties = ("phase", "variance_depth", "correlation_depth", "gradient_depth")
     columns = vars(found) | {name: getattr(found, name) for name in properties}
@@ -74,13 +86,16 @@ def fim_theory(arguments: Namespace) -> dict[str, Any]:
     """The columns of ``orderparams fim`` that the theory gives.
 
     ``bulk_edge``: where the spectrum ends that mean subtraction leaves, at this T/M; without normalization it lies
-    below lambda_max.  ``bulk_lower`` and ``bulk_upper``: bounds by its first two moments.
+    below lambda_max.  ``bulk_lower`` and ``bulk_upper``: bounds by its first two moments.  With mean subtraction
+    and more than two samples lambda_max *is* this edge (at two, one eigenvalue is left: the blocks' own).
     """
     ((_, model),) = networks(arguments)
     found = predict(model, arguments.width, arguments.samples, corrections=True)
     columns = theory_columns(found)
     if model.normalization in ("none", "mean") and arguments.samples > 1:
         columns |= _bulk(model, arguments.width, arguments.samples)
+        if model.normalization == "mean" and arguments.samples > 2 and columns["bulk_edge"] is not None:
+            columns |= {"lambda_max": columns["bulk_edge"], "learning_rate": 2 / columns["bulk_edge"]}
     return columns
 
 
@@ -110,23 +125,45 @@ def theory_columns(found: Prediction) -> dict[str, Any]:
     return {name: None if isinstance(x, float) and math.isnan(x) else x for name, x in columns.items()}
 
 
-def networks(arguments: Namespace) -> list[tuple[dict[str, float], Network]]:
+def networks(arguments: Namespace) -> list[tuple[dict[str, Any], Network]]:
     """The networks that a command line asks for, with what varies from one to the next."""
     ranges = dict(_vary(text) for text in getattr(arguments, "vary", None) or ())
+    options: dict[str, Any] = {key: getattr(arguments, key, None) for key in DEFAULTS}
+    if arguments.network is not None:
+        extra = sorted(key.replace("_", "-") for key, value in options.items() if value is not None)
+        if extra or ranges:
+            which = f"--{extra[0]}" if extra else "--vary"
+            raise InputError(f"--network says all about the network: leave out {which}, or write it in the file")
+        return [({}, listed_network(arguments.network))]
+    options = {key: DEFAULTS[key] if value is None else value for key, value in options.items()}
     found = []
     for values in product(*ranges.values()):
         changes = dict(zip(ranges, values, strict=True))
-        given = {key: getattr(arguments, key.replace("-", "_")) for key in VARIED} | changes
-        widths = None if arguments.widths is None else _widths(arguments.widths)
-        found.append((changes, network(
-            given["depth"], named_activation(arguments.activation, given["slope"]), given["weight-variance"],
-            given["bias-variance"], widths, getattr(arguments, "outputs", 1),
-            getattr(arguments, "normalization", "none"),
+        given = options | {key.replace("-", "_"): value for key, value in changes.items()}
+        widths = None if given["widths"] is None else _widths(given["widths"])
+        found.append(({key: value if key == "depth" else float(value) for key, value in changes.items()}, network(
+            given["depth"], named_activation(given["activation"], given["slope"]), given["weight_variance"],
+            given["bias_variance"], widths, given["outputs"], given["normalization"],
         )))  # fmt: skip
     return found
 
 
-def named_activation(name: str, slope: float | None = None) -> Activation:
+def listed_network(name: str) -> Network:
+    """FILE.py:NAME: a Network, or a list of Layers behind inputs of width alpha_0 = 1.
+
+    Raises InputError for anything else.
+    """
+    if not userfile.is_reference(name):
+        raise InputError(f"--network {name!r}: write FILE.py:NAME, a list of derive.wide.Layer or a Network")
+    given = userfile.load_reference(name, Path.cwd())
+    if isinstance(given, Network):
+        return given
+    if not isinstance(given, list | tuple) or not all(isinstance(layer, Layer) for layer in given):
+        raise InputError(f"{name} must be a list of derive.wide.Layer, the readout last, or a derive.wide.Network")
+    return Network(tuple(given))
+
+
+def named_activation(name: str, slope: Fraction | None = None) -> Activation:
     """An activation by name, or from FILE.py:NAME: a sympy expression in one variable, or an Activation.
 
     Raises InputError for a name that is not known, a missing or unused slope, and what is no activation.
@@ -134,7 +171,7 @@ def named_activation(name: str, slope: float | None = None) -> Activation:
     if (slope is None) == (name == "leaky-relu"):
         raise InputError("--slope and the activation leaky-relu belong together: give both or neither")
     if name == "leaky-relu":
-        return activation(f"leaky-relu({Rational(str(slope))})")
+        return activation(f"leaky-relu({slope})")
     if not userfile.is_reference(name):
         if name not in ACTIVATIONS:
             raise unknown_name("activation", name, ACTIVATIONS)
@@ -148,31 +185,30 @@ def named_activation(name: str, slope: float | None = None) -> Activation:
     return Activation(name, given.xreplace({variables[0]: u}))
 
 
-def _vary(text: str) -> tuple[str, list[float]]:
+def _vary(text: str) -> tuple[str, list[Any]]:
     key, _, values = text.partition("=")
     if key not in VARIED:
         raise unknown_name("parameter to vary", key, VARIED)
     parts = values.split(":")
+    found: list[Any] = []
     try:
         if key == "depth" and len(parts) == 2:
-            found: list[float] = list(range(int(parts[0]), int(parts[1]) + 1))
+            found = list(range(int(parts[0]), int(parts[1]) + 1))
         elif key != "depth" and len(parts) == 3:
-            start, stop, count = float(parts[0]), float(parts[1]), int(parts[2])
+            start, stop, count = Fraction(parts[0]), Fraction(parts[1]), int(parts[2])
             gap = (stop - start) / max(1, count - 1)
             found = [start + gap * k for k in range(count)]
-        else:
-            raise ValueError
-    except ValueError:
-        found = []
-    if not found or not all(map(math.isfinite, found)):
+    except (ValueError, ZeroDivisionError):
+        pass
+    if not found:
         raise InputError(f"--vary {text!r}: write depth=a:b (ends included) or KEY=start:stop:count (reals)")
     return key, found
 
 
-def _widths(text: str) -> list[Rational]:
+def _widths(text: str) -> list[Fraction]:
     try:
-        return [Rational(word) for word in text.split(",")]
-    except (TypeError, ValueError):
+        return [Fraction(word) for word in text.split(",")]
+    except (ValueError, ZeroDivisionError):
         raise InputError(f"--widths {text!r}: write alpha_0 to alpha_(L-1) as numbers, 1,1,1") from None
 
 

@@ -72,8 +72,8 @@ def order_parameters(network: Network, digits: int = DOUBLE) -> tuple[Signals, A
     with mpmath.workdps(2 * digits + 20):
         found = forward(network, at_precision(digits))
         one, two = (mpmath.mpmathify(k.evalf(digits + 10)) for k in kappas(network, found))
-    columns = ([mpmath.mpmathify(x) for x in column] for column in vars(found).values())
-    return Signals(*map(tuple, columns)), one, two
+        columns = [tuple(mpmath.mpmathify(x) for x in column) for column in vars(found).values()]
+    return Signals(*columns), one, two
 
 
 def predict(network: Network, width: int, samples: int, corrections: bool = False) -> Prediction:

@@ -13,9 +13,13 @@ from numerics.runtime.errors import InputError, unknown_name
 NORMALIZATIONS = ("none", "mean", "batch", "layer")
 """Of one layer: nothing; the mean over samples subtracted; mean and variance over samples; over units."""
 
-PLACES = ("none", "mean", "batch-last", "batch-middle", "layer")
-"""Of a whole network: nothing; the mean over samples subtracted in the last layer; mean and variance there;
-mean and variance over samples in all layers but the last; over units in every layer."""
+PLACES = {
+    "none": ("none", "none"), "mean": ("none", "mean"), "batch-last": ("none", "batch"),
+    "batch-middle": ("batch", "none"), "layer": ("layer", "layer"),
+}  # fmt: skip
+"""Of a whole network, as the normalizations of hidden layers and of the last: nothing; the mean over samples subtracted
+in the last layer; mean and variance there; mean and variance over samples in all layers but the last; over units in
+every layer."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +102,7 @@ def architecture(
         raise InputError(f"a network needs the widths of its inputs and of 1 layer at least, not {widths}")
     if normalization not in PLACES:
         raise unknown_name("normalization", normalization, PLACES)
-    hidden, last = {
-        "none": ("none", "none"), "mean": ("none", "mean"), "batch-last": ("none", "batch"),
-        "batch-middle": ("batch", "none"), "layer": ("layer", "layer"),
-    }[normalization]  # fmt: skip
+    hidden, last = PLACES[normalization]
     layers = [Layer(m, activation, weight_variance, bias_variance, hidden) for m in widths[1:-1]]
     layers.append(Layer(widths[-1], "identity", weight_variance, bias_variance, last))
     return Architecture(widths[0], tuple(layers))
