@@ -155,8 +155,43 @@ def correction(loss: Expr, kind: str, independent: bool = False) -> Expr:
 
 
 def _integrand(loss: Expr, coefficients: Fluctuation) -> Expr:
-    first = _regular(loss.diff(t))
-    return expand(first * coefficients.shift + _regular(first.diff(t)) * coefficients.spread / 2)
+    first, second = _orders(loss, coefficients)
+    return first + second
+
+
+def _orders(loss: Expr, coefficients: Fluctuation) -> tuple[Expr, Expr]:
+    """F' shift and F'' spread / 2."""
+    slope = _regular(loss.diff(t))
+    return expand(slope * coefficients.shift), expand(_regular(slope.diff(t)) * coefficients.spread / 2)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is averaged over t and y, plus, of a unit with a kink at t = 0, what is averaged over y there, times
+    the density of t at 0."""
+
+    regular: Expr
+    at_zero: Expr
+
+    def diff(self, variable: Symbol) -> Part:
+        return Part(_regular(self.regular.diff(variable)), self.at_zero.diff(variable))
+
+
+def parts(loss: Expr, kind: str, independent: bool = False) -> tuple[Part, Part]:
+    """The first-order and the second-order part of M times the correction, before any average: for any law of t,
+    whose skewness and kurtosis stand in them."""
+    first, second = _orders(loss, fluctuation(kind, independent))
+    return _part(first), _part(second)
+
+
+def _part(integrand: Expr) -> Part:
+    deltas = [term for term in Add.make_args(integrand) if term.has(DiracDelta)]
+    # delta(gamma t) = delta(t) / gamma.
+    at_zero = [
+        term.replace(lambda e: isinstance(e, DiracDelta), lambda e: 1 / e.args[0].diff(t)).subs(t, 0)
+        for term in deltas
+    ]
+    return Part(Add(integrand, *(-term for term in deltas)), Add(*at_zero))
 
 
 def linear_correction(kind: str, independent: bool = False) -> Expr:

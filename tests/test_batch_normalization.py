@@ -115,7 +115,7 @@ def test_one_unit_against_the_expected_loss(normalization: str, kind: str) -> No
     flow = derive_flow(committee("erf", normalization))
     R, g, step = 0.6, 0.9, 1e-4
     at = point(1, 1, 0, tau=1.0, sigma_0=0.0) | {"Q": [[1.0]], "R": [[R]], "T": [[1.0]], "g": [g], "w": [1], "v": [1]}
-    values = {d: expected_correction("erf", kind, False, g + d * step, R) for d in (-2, -1, 1, 2)}
+    values = {d: expected_correction("erf", kind, False, g + d * step, R).total for d in (-2, -1, 1, 2)}
     slope = (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * step)
     assert first_order(flow, "g", at, i=1) == pytest.approx(-slope, abs=1e-8)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import mpmath
 import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.stats import chi2
-from sympy import Integer, S, lambdify, simplify
+from sympy import Expr, Integer, S, Symbol, exp, lambdify, log, simplify
 
 from derive.batch_statistics import (
     NORMALIZED,
@@ -30,7 +31,10 @@ from derive.batch_statistics import (
     t,
 )
 from derive.errors import DerivationError
+from numerics import batch_layer, batch_statistics
 from numerics.runtime.errors import InputError
+from tests.device import Device, DeviceArray, on_host
+from validate.simulate.batch_layer import LayerDraw, sample_layer
 from validate.simulate.batch_statistics import Draw, sample
 
 
@@ -151,3 +155,85 @@ def test_bad_input() -> None:
         Draw(samples=1)
     with pytest.raises(DerivationError, match="unknown statistics"):
         fluctuation("layer")
+
+
+@pytest.mark.parametrize("phi", ["identity", "relu"])
+@pytest.mark.parametrize("kind", list(NORMALIZED))
+@pytest.mark.parametrize("independent", [False, True])
+def test_quadrature_is_the_closed_form(phi: str, kind: str, independent: bool) -> None:
+    """Of Gaussian preactivations; and the best gain and its shift."""
+    at = {gain: 0.9, cosine: 0.6}
+    closed = correction(perceptron_loss(phi), kind, independent)
+    found = batch_statistics.expected_correction(phi, kind, independent, 0.9, 0.6)
+    assert found.total == pytest.approx(float(closed.subs(at).evalf()), abs=1e-12)
+    slope = batch_statistics.gain_slope(phi, kind, independent, 0.9, 0.6)
+    assert slope == pytest.approx(float(closed.diff(gain).subs(at).evalf()), abs=1e-12)
+    assert batch_statistics.best_gain(phi, 0.6) == pytest.approx(float(best_gain(phi).subs(cosine, 0.6)), abs=1e-12)
+    shift = float(gain_shift(phi, kind, independent).subs(cosine, 0.6))
+    assert batch_statistics.gain_shift(phi, kind, independent, 0.6) == pytest.approx(shift, abs=1e-11)
+
+
+@pytest.mark.parametrize(("name", "third", "fourth"), [
+    ("gaussian", 0, 3), ("uniform", 0, 9 / 5), ("exponential", 2, 9), ("binary", 0, 1),
+])  # fmt: skip
+def test_linear_units_of_other_laws(name: str, third: float, fourth: float) -> None:
+    """The closed form in kurtosis and skewness, with the textbook's values of both."""
+    assert batch_statistics.law(name).moment(3) == pytest.approx(third, abs=1e-12)
+    assert batch_statistics.law(name).moment(4) == pytest.approx(fourth, abs=1e-12)
+    at = {gain: 0.9, cosine: 0.6, kurtosis: fourth - 3, skewness: third}
+    for independent in (False, True):
+        closed = float(linear_correction("batch", independent).subs(at))
+        found = batch_statistics.expected_correction("identity", "batch", independent, 0.9, 0.6, name)
+        assert found.total == pytest.approx(closed, abs=1e-12)
+
+
+def test_kink_of_an_exponential_law() -> None:
+    """ReLU units under statistics of another batch, without the mean: z = t / s keeps the sign of t, so that the loss
+    is a mean over s alone; the kink's own term vanishes, the density at zero has no part."""
+    part = batch_statistics._parts("relu", "root-mean-square", True)[1]
+    assert part.at_zero == 0
+    centred = batch_statistics._parts("relu", "batch", True)[1]
+    assert centred.at_zero != 0
+
+
+def test_two_units_that_do_not_interact() -> None:
+    """A loss that is a sum over two units is changed by the sum of what one unit's would be, at any correlation."""
+    h, k, a, b = (Symbol(name, real=True) for name in ("h_1", "h_2", "t_1", "t_2"))
+    single = {
+        gain_: batch_statistics.expected_correction("softplus", "batch", False, gain_, 1 - 1e-13).total
+        for gain_ in (0.7, 1.2)
+    }  # fmt: skip
+
+    def loss(x: Expr, field: Expr) -> Expr:
+        return (log(1 + exp(field)) - log(1 + exp(x))) ** 2 / 2
+
+    found = batch_layer.layer_correction(loss(h, a) + loss(k, b), (h, k), (a, b), (0.7, 1.2), (0.0, 0.0), 0.4)
+    assert found.total == pytest.approx(sum(single.values()), abs=1e-6)
+
+
+def test_sampling_stays_on_the_device() -> None:
+    """An array module of its own: the same numbers, and nothing strays to numpy."""
+
+    class Generator:
+        def __init__(self) -> None:
+            self.host = np.random.default_rng(4)
+
+        def __getattr__(self, name: str) -> Any:
+            return Device.wrapped(getattr(self.host, name))
+
+    for law in ("gaussian", "uniform", "binary", "exponential"):
+        draw = Draw(law, 8, "batch", True, "relu")
+        found, ours = sample(draw, 30, Generator(), Device()), sample(draw, 30, np.random.default_rng(4))
+        for name, values in ours.items():
+            assert isinstance(found[name], DeviceArray), name
+            assert on_host(found[name]) == pytest.approx(values, abs=1e-12)
+
+
+def test_bad_layers_and_laws() -> None:
+    with pytest.raises(InputError, match="at least 2"):
+        LayerDraw(samples=1)
+    with pytest.raises(InputError, match="in \\[-1, 1\\]"):
+        LayerDraw(correlation=1.5)
+    with pytest.raises(InputError, match="did you mean 'uniform'"):
+        batch_statistics.law("unifrom")
+    assert sample_layer(LayerDraw(4), 5, np.random.default_rng(1))["q"].shape == (5, 2)

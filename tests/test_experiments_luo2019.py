@@ -13,6 +13,7 @@ from numerics.runtime.errors import InputError
 from validate.experiments import Context
 from validate.experiments.luo2019 import claims, dynamics, finite_batch, stability
 from validate.experiments.luo2019 import statistics as batches
+from validate.experiments.luo2019.batch_cases import Case
 from validate.report.model import ExperimentResult
 
 
@@ -74,20 +75,23 @@ def test_flow_refuses_an_impossible_angle() -> None:
         solve_perceptron("relu", (1.0, 1.5, 1.0), [1.0], 0.5)
 
 
-BATCHES = batches.Settings(numbers=200_000, sizes=(8, 32, 64, 128, 256), fitted=32, seed=8)
+BATCHES = batches.Settings(
+    numbers=200_000, sizes=(8, 32, 64, 128, 256), fitted=32, seed=8, layers=batches.LAYER_CASES[2:],
+    cases=(Case("identity"), Case("identity", "exponential"), Case("relu"), Case("softplus", "uniform", other=True)),
+)  # fmt: skip
 
 
-def test_statistics(tmp_path: Path) -> None:
+def test_statistics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linear, ReLU and softplus units, three laws, and a layer; half the derived corrections are rejected."""
     result = batches.run(BATCHES, Context(tmp_path, workers=1))
-    assert outcomes(result) == [True] * 4
+    assert outcomes(result) == [True] * 6
     assert result.checks[1].details["z of wrong theories"]["zeta = 3/(4M)"] > 6
-    assert result.findings[0].verdict == "refuted"
-
-
-def test_half_a_correction_makes_statistics_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert result.checks[5].details["z of wrong theories"]["appendix C.4"] > 6
+    assert [f.verdict for f in result.findings] == ["refuted", "conditional"]
     right = batches.derived_change
-    monkeypatch.setattr(batches, "derived_change", lambda *case: right(*case) / 2)
-    assert outcomes(batches.run(BATCHES, Context(tmp_path, workers=1)))[2] is False
+    monkeypatch.setattr(batches, "derived_change", lambda case: right(case) / 2)
+    wrong = outcomes(batches.run(BATCHES, Context(tmp_path, workers=1)))
+    assert (wrong[2], wrong[5]) == (False, False)
 
 
 FINITE = finite_batch.Settings(

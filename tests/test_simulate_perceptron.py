@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 
 from numerics.runtime.errors import InputError
+from tests.device import Device, DeviceArray
 from validate.simulate import Setup, simulate
 from validate.simulate.perceptron import STATISTICS, PerceptronSetup, _Unit, simulate_perceptron
 
@@ -109,3 +114,50 @@ def test_bad_times_and_sizes() -> None:
         simulate_perceptron(PerceptronSetup(), [1.0, 0.5], 2, 10)
     with pytest.raises(InputError, match="at least 2"):
         simulate_perceptron(PerceptronSetup(), [1.0], 2, 1)
+
+
+class Streams(Device):
+    """The device with generators of its own, which fill arrays of the device."""
+
+    class Generator:
+        def __init__(self, bits: Any) -> None:
+            self.host = np.random.Generator(bits)
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in ("standard_normal", "random", "integers"):
+                raise AttributeError(f"a generator of cupy has no {name}")
+            return Device.wrapped(getattr(self.host, name))
+
+    random = SimpleNamespace(Generator=Generator, Philox4x3210=lambda seed: np.random.Philox(seed))
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Streams:
+    """With special functions for its arrays alone, where cupy's would be."""
+    names = ("erf", "expit", "ndtr")
+    special = SimpleNamespace(**{f: Device.wrapped(getattr(scipy.special, f)) for f in names})
+    scipyx = SimpleNamespace(special=special)
+    monkeypatch.setitem(sys.modules, "cupyx", SimpleNamespace(scipy=scipyx))
+    monkeypatch.setitem(sys.modules, "cupyx.scipy", scipyx)
+    monkeypatch.setitem(sys.modules, "cupyx.scipy.special", special)
+    return Streams()
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        PerceptronSetup("softplus", "batch", batch_size=5, label_noise=0.3, input_law="uniform", cosine=0.3),
+        PerceptronSetup("relu", "variance-only", True, batch_size=4, gain_decay=0.2, input_law="heavy-tailed"),
+        PerceptronSetup("erf", learning_rate=1.0, gain=0.7, cosine=0.5, norm=1.3),
+    ],
+    ids=lambda setup: f"{setup.activation}, {setup.statistics}",
+)  # fmt: skip
+def test_another_array_module_gives_the_same_law(setup: PerceptronSetup, device: Streams) -> None:
+    """Nothing strays from the device to numpy, and means over 300 replicas agree within five errors."""
+    a, b = (
+        simulate_perceptron(setup, [0.0, 1.0], 300, 20, seed, xp).entries for seed, xp in ((1, np), (2, device))
+    )
+    assert type(b) is np.ndarray and not isinstance(b, DeviceArray)
+    assert b[:, 0] == pytest.approx(a[:, 0], abs=1e-13)
+    error = np.sqrt((a[:, 1].var(0) + b[:, 1].var(0)) / 300)
+    assert (np.abs(a[:, 1].mean(0) - b[:, 1].mean(0)) < 5 * error).all()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from sympy import Expr, Integer, Rational, S, Symbol, expand, gamma, simplify, sqrt
+from sympy import Add, Expr, Integer, Matrix, Rational, S, Symbol, expand, gamma, simplify, sqrt
 
+from derive.batch_layer import layer_parts
 from derive.batch_statistics import (
     cosine,
     decay_coefficient,
@@ -289,15 +290,12 @@ def theorem1_fisher() -> LedgerEntry:
 @paper.entry
 def c4() -> LedgerEntry:
     """Two units: gradients G and Hessian H of the loss at their preactivations, correlated by R."""
-    means, squares = joint_spread()
-    plain = {kurtosis: 0}
-    derived, printed = S.Zero, S.Zero
-    for scale, field, pull, bend in zip(_gains, (t, other), _pulls, _bends, strict=True):
-        own = fluctuation("batch")
-        derived += pull * scale * own.shift.subs(plain).subs(t, field)
-        derived += bend * scale**2 * own.spread.subs(plain).subs(t, field) / 2
-        printed += bend * scale**2 * (field**2 / 2 + 1) / 2
-    derived += cross * _gains[0] * _gains[1] * (means + t * other * squares / 4)
+    hessian, correlation = Matrix([[_bends[0], cross], [cross, _bends[1]]]), Matrix([[1, cosine], [cosine, 1]])
+    derived = Add(*layer_parts(_pulls, hessian, (t, other), _gains, correlation))
+    printed = Add(*(
+        bend * scale**2 * (field**2 / 2 + 1) / 2
+        for scale, field, bend in zip(_gains, (t, other), _bends, strict=True)
+    ))  # fmt: skip
     return _judge(
         "c4", "in a deep network, Gaussian preactivations: the diagonal of the Hessian decays the gains",
         Symbol("Delta_l"), printed / samples, derived / samples, FLAT,
