@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from numerics.kernel.cut import COSINES, Parts, cut_at_arcsines
 from numerics.kernel.ir import Graph, Index, Node, Target, walk
-from numerics.kernel.schedule import Loop, Path, Place, Schedule, Scope, Stage, Table, inner_path
+from numerics.kernel.schedule import Loop, Schedule, Scope, Stage, Table, inner_path
+from numerics.kernel.survey import Survey
 
 FUNCTIONS = {
     "less": "op_less",
@@ -48,63 +50,16 @@ class BodyEmitter:
         self.target, self.lanes, self.axes = target, lanes, axes
         self.schedule = Schedule(graph, target, lanes.over_sets)
         self.root = self.schedule.root()
-        self.names: dict[tuple[Node, Scope], str] = {}
-        self.parents: dict[Scope, Scope] = {}
-        self.where: dict[tuple[Node, Scope], int] = {}
-        self.array: set[tuple[Node, Scope]] = set()
-        self.users: dict[tuple[Node, Scope], int] = {}
+        self.survey = Survey(self.schedule, self.root)
+        self.names, self.array = self.survey.names, self.survey.array
+        self.angles: dict[tuple[Node, Scope], str] = {}  # arcsines whose sine and cosine are there
+        self.scratch: dict[str, str] = {}  # arrays of sines and cosines that ``write`` came to need: size
         self.lines: list[str] = []
-        self._survey(self.root)
-        self._survey_uses(self.root)
 
     @property
     def tables(self) -> list[Table]:
         """The tables the nest needs."""
         return list(self.schedule.tables.values())
-
-    # Survey: which values cross from one lane loop into another.
-
-    def _survey(self, scope: Scope) -> None:
-        for number, stage in enumerate(scope.stages):
-            for node in stage.values:
-                self.where[node, scope] = number
-                self.names[node, scope] = f"v{len(self.names)}"
-            for node in stage.starts:
-                self.where[node, scope] = number + 1
-                self.names[node, scope] = f"sum{len(self.names)}"
-                self.array.add((node, scope))
-            for inner in stage.inner:
-                self.parents[inner] = scope
-                self._survey(inner)
-
-    def _survey_uses(self, scope: Scope) -> None:
-        for number, stage in enumerate(scope.stages):
-            for node in stage.values:
-                for arg in node.args:
-                    self._use(arg, scope.path, scope, number)
-            for node in stage.additions:
-                self._use(node.args[0], scope.path, scope, number)
-            for table in stage.stores:
-                self._use(table.node, scope.path, scope, number)
-            for inner in stage.inner:
-                self._survey_uses(inner)
-        if scope.path == self.schedule.domain:
-            self._use(self.target.node, scope.path, scope, max(0, len(scope.stages) - 1))
-
-    def _home(self, place: Place, scope: Scope) -> Scope:
-        while scope.path != place.path:
-            scope = self.parents[scope]
-        return scope
-
-    def _use(self, node: Node, path: Path, scope: Scope, number: int) -> None:
-        place = self.schedule.place(node, path)
-        if place.table is not None or not (self.schedule.is_value(node) or node.op == "reduce"):
-            return
-        home = self._home(place, scope)
-        self.users[node, home] = self.users.get((node, home), 0) + 1
-        if home is not scope or self.where[node, home] != number:
-            self.array.add((node, home))
-            self.users[node, home] += 1  # never folded into another expression
 
     # Writing.
 
@@ -122,7 +77,7 @@ class BodyEmitter:
         for number, stage in enumerate(stages):
             self._declare(scope, stage, indent)
             final = number == len(stages) - 1 and scope.path == self.schedule.domain
-            self._lane_loop(scope, stage, indent, final)
+            self._lane_loop(scope, stage, indent, self._result(scope) if final else [])
             for inner in stage.inner:
                 self._loop(inner, indent)
 
@@ -145,13 +100,13 @@ class BodyEmitter:
             zero = " ".join(f"{name}[l] = 0.0;" for name in sums)
             self._line(indent, f"LANES {{ {zero} }}")
 
-    def _lane_loop(self, scope: Scope, stage: Stage, indent: int, final: bool) -> None:
+    def _lane_loop(self, scope: Scope, stage: Stage, indent: int, last: list[str]) -> None:
         uniform = [n for n in stage.values if not self.schedule.lane_dependent(n)]
         for node in uniform:
             self._line(indent, f"const double {self.names[node, scope]} = {self._expression(node, scope)};")
         body = []
         for node in stage.values:
-            if not self.schedule.lane_dependent(node) or self._folded(node, scope):
+            if not self.schedule.lane_dependent(node) or self.survey.folded(node, scope):
                 continue
             text = self._expression(node, scope)
             name = self.names[node, scope]
@@ -168,8 +123,7 @@ class BodyEmitter:
                 body.append(text)
             else:
                 self._line(indent, text)
-        if final:
-            body += self._result(scope)
+        body += last
         if not body:
             return
         self._line(indent, "LANES {" if not self.lanes.threads else "{")
@@ -178,46 +132,42 @@ class BodyEmitter:
         self._line(indent, "}")
 
     def _reduction_home(self, node: Node, scope: Scope) -> Scope:
-        outer = self.parents[scope]
+        outer = self.survey.parents[scope]
         while (node, outer) not in self.names:
-            outer = self.parents[outer]
+            outer = self.survey.parents[outer]
         return outer
 
-    def _folded(self, node: Node, scope: Scope) -> bool:
-        """A product of two that is used once, by a sum at the same place, becomes part of an fma."""
-        return (
-            node.op == "mul"
-            and len(node.args) == 2
-            and (node, scope) not in self.array
-            and self.users.get((node, scope), 0) == 1
-            and (node, scope) in self._summands(scope)
-        )
-
-    def _summands(self, scope: Scope) -> set[tuple[Node, Scope]]:
-        if not hasattr(self, "_summand_sets"):
-            self._summand_sets: dict[Scope, set[tuple[Node, Scope]]] = {}
-        if scope not in self._summand_sets:
-            found = set()
-            for number, stage in enumerate(scope.stages):
-                for node in stage.values:
-                    if node.op != "add" or not self.schedule.lane_dependent(node):
-                        continue
-                    for arg in node.args:
-                        if self.where.get((arg, scope)) == number and self.schedule.lane_dependent(arg):
-                            place = self.schedule.place(arg, scope.path)
-                            if place.table is None and place.path == scope.path:
-                                found.add((arg, scope))
-            self._summand_sets[scope] = found
-        return self._summand_sets[scope]
-
     def _loop(self, scope: Scope, indent: int) -> None:
+        parts = None if self.lanes.threads else cut_at_arcsines(self.schedule, scope)
+        if parts is not None:
+            self._cut_loop(scope, parts, indent)
+            return
+        self._line(indent, self._head(scope.path[-1]))
+        self._scope(scope, indent + 1)
+        self._line(indent, "}")
+
+    def _cut_loop(self, scope: Scope, parts: Parts, indent: int) -> None:
+        """A loop that keeps sines and cosines, then one over the angles and what is made of them."""
         loop = scope.path[-1]
+        stored = []
+        for number, call in enumerate(parts.arcsines):
+            at = f"{loop.size}{number}"
+            self.scratch |= {f"sine_{at}": loop.size, f"cosine_{at}": loop.size}
+            at += f"[{_variable(loop.index)} * W + l]"
+            args = [self._ref(a, scope) for a in call.args]
+            stored.append(f"sine_{at} = {args[0]} * {args[3]};")
+            stored.append(f"cosine_{at} = op_{COSINES[call.data]}({', '.join(args)});")
+            self.angles[call, scope] = f"op_angle(sine_{at}, cosine_{at})"
+        for stage, last in ((parts.before, stored), (parts.after, [])):
+            self._line(indent, self._head(loop))
+            self._lane_loop(scope, stage, indent + 1, last)
+            self._line(indent, "}")
+
+    def _head(self, loop: Loop) -> str:
         name = _variable(loop.index)
         first = _variable(loop.start) if loop.start else "0"
         end = f"{name} <= {_variable(loop.bound)}" if loop.bound else f"{name} < {self.size(loop.size)}"
-        self._line(indent, f"for (long {name} = {first}; {end}; ++{name}) {{")
-        self._scope(scope, indent + 1)
-        self._line(indent, "}")
+        return f"for (long {name} = {first}; {end}; ++{name}) {{"
 
     def size(self, name: str) -> str:
         """A size as C text."""
@@ -245,7 +195,7 @@ class BodyEmitter:
             return self._table(place.table, list(place.at))
         if node.op == "leaf" and not self.schedule.is_value(node):
             return self._element(node)
-        home = self._home(place, scope)
+        home = self.survey.home(place, scope)
         name = self.names[node, home]
         if (node, home) in self.array and self.schedule.lane_dependent(node):
             return name + self._lane()
@@ -284,6 +234,8 @@ class BodyEmitter:
             return self._element(node)
         if node.op == "add":
             return self._sum(node, scope)
+        if (node, scope) in self.angles:
+            return self.angles[node, scope]
         args = [self._ref(a, scope) for a in node.args]
         match node.op:
             case "mul":
@@ -300,7 +252,7 @@ class BodyEmitter:
         plain, products = [], []
         for arg in node.args:
             place = self.schedule.place(arg, scope.path)
-            if place.table is None and place.path == scope.path and self._folded(arg, scope):
+            if place.table is None and place.path == scope.path and self.survey.folded(arg, scope):
                 products.append(arg)
             else:
                 plain.append(self._ref(arg, scope))

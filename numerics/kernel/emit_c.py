@@ -49,7 +49,8 @@ def emit(program: Program) -> CSource:
         for over_sets in (False, True):
             emitter = BodyEmitter(program.graph, target, Lanes(over_sets, threads=False), axes)
             parts.append(_nest(program, target, emitter, over_sets, domains))
-            tables.append(tuple(tuple(loop.size for loop in t.loops) for t in emitter.tables))
+            sizes = [tuple(loop.size for loop in table.loops) for table in emitter.tables]
+            tables.append((*sizes, *((size,) for size in emitter.scratch.values())))
         parts.append(_loops(program, target))
     parts += [_entry(program, group, schedule) for group in program.groups for schedule in ("units", "sets")]
     parts += [_blocks(program, group) for group in program.groups]
@@ -106,6 +107,7 @@ def _nest(
     schedule = "sets" if over_sets else "units"
     note = next((o.note for o in program.outputs if o.name == target.name), "")
     indices = "".join(f"[{i}]" for i in target.indices)
+    body = emitter.write(1)
     signature = "const struct kernel *k" if over_sets else "const struct kernel *k, long first, const int W"
     lines = [
         f"/* {target.name}{indices}{': ' + note if note else ''} */",
@@ -123,13 +125,16 @@ def _nest(
         lines.append(f"    double *restrict {table.name} = {offset};")
         length = " * ".join(emitter.size(loop.size) for loop in table.loops)
         offset = f"{table.name} + {length} * MAX_LANES"
+    for name, size in emitter.scratch.items():
+        lines.append(f"    double *restrict {name} = {offset};")
+        offset = f"{name} + {emitter.size(size)} * MAX_LANES"
     if not over_sets:
         lines.append(f"    const long count = k->count_{domain} - first;")
         for axis, index in enumerate(target.indices):
             lines.append(
                 f"    const int *restrict lane_{index.replace('#', 'a')} = k->index_{domain}_{axis} + first;"
             )
-    text = "\n".join([*lines, *emitter.write(1), "}"])
+    text = "\n".join([*lines, *body, "}"])
     return text.replace("[W];", "[MAX_LANES];")
 
 

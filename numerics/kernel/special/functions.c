@@ -39,11 +39,17 @@ OP double op_angle(double sine, double cosine)
     return copysign(angle, sine);
 }
 
-/* asin(n / sqrt(d1 d2)) with scale = 1 / sqrt(d1 d2): the cosine comes from the exact d1 d2 - n^2, so no digit
-   is lost near a ratio of 1, and a ratio that rounding pushed above 1 gives pi/2. */
+/* The cosine of asin(n / sqrt(d1 d2)), with scale = 1 / sqrt(d1 d2). */
+OP double op_ratio_cosine(double n, double d1, double d2, double scale)
+{
+    return op_sqrt(op_minus_square(d1, d2, n)) * scale;
+}
+
+/* asin(n / sqrt(d1 d2)): the cosine comes from the exact d1 d2 - n^2, so no digit is lost near a ratio of 1, and
+   a ratio that rounding pushed above 1 gives pi/2. */
 OP double op_ratio_arcsine(double n, double d1, double d2, double scale)
 {
-    return op_angle(n * scale, op_sqrt(op_minus_square(d1, d2, n)) * scale);
+    return op_angle(n * scale, op_ratio_cosine(n, d1, d2, scale));
 }
 
 /* n / sqrt(d1 d2), exactly 1 where all three are equal: sqrt(d d) is d, a product of roots is not. */
@@ -57,9 +63,14 @@ OP double op_correlation(double n, double d1, double d2)
 OP double op_snap(double x, double noise) { return x > noise ? x : 0.0; }
 
 /* The same for n, d1, d2 that carry rounding of their own: a squared cosine within the noise is 0. */
+OP double op_noisy_cosine(double n, double d1, double d2, double scale, double noise)
+{
+    return sqrt(op_snap(op_minus_square(d1, d2, n), noise)) * scale;
+}
+
 OP double op_noisy_arcsine(double n, double d1, double d2, double scale, double noise)
 {
-    return op_angle(n * scale, sqrt(op_snap(op_minus_square(d1, d2, n), noise)) * scale);
+    return op_angle(n * scale, op_noisy_cosine(n, d1, d2, scale, noise));
 }
 
 OP double op_less(double a, double b) { return a < b ? 1.0 : 0.0; }
