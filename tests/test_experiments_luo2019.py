@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sympy import asin
 
@@ -11,10 +12,11 @@ from derive.perceptron import angle, gamma, perceptron
 from numerics.perceptron import solve_perceptron
 from numerics.runtime.errors import InputError
 from validate.experiments import Context
-from validate.experiments.luo2019 import claims, dynamics, finite_batch, stability
+from validate.experiments.luo2019 import boundary, claims, dynamics, finite_batch, stability
 from validate.experiments.luo2019 import statistics as batches
 from validate.experiments.luo2019.batch_cases import Case
 from validate.report.model import ExperimentResult
+from validate.simulate.perceptron import PerceptronSetup, simulate_perceptron
 
 
 def outcomes(result: ExperimentResult) -> list[bool | None]:
@@ -122,3 +124,28 @@ def test_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right = claims.shift
     monkeypatch.setattr(claims, "shift", lambda settings, kind: right(settings, swapped[kind]))
     assert outcomes(claims.run(CLAIMS, Context(tmp_path, workers=1))) == [True, False, False]
+
+
+BOUNDARY = boundary.Settings(
+    replicas=3000, seed=5,
+    methods=(boundary.Method(), boundary.Method(0.25), *(boundary.Method(samples=M) for M in (16, 32))),
+)  # fmt: skip
+
+
+def test_boundary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The angle turns where the derived eigenvalue does, not where Table 1 or the printed (15) have it."""
+    result = boundary.run(BOUNDARY, Context(tmp_path, workers=1))
+    assert outcomes(result) == [True] * 3
+    decaying = result.checks[1].details["z of wrong theories"]
+    assert decaying["Table 1, 2 + 4 zeta"] > 4
+    right = boundary.derived_boundary
+    monkeypatch.setattr(boundary, "derived_boundary", lambda settings, zeta, rates=None: right(settings, zeta) * 1.2)
+    assert outcomes(boundary.run(BOUNDARY, Context(tmp_path, workers=1)))[:2] == [False, False]
+
+
+def test_mirrored_starts() -> None:
+    """On the other side of the teacher, with the same inputs: the same angle, another unit."""
+    setup = PerceptronSetup(cosine=0.8)
+    a, b = (simulate_perceptron(setup, [0.0, 0.5], 3, 20, 1, mirrored=m) for m in (False, True))
+    assert a.entries[:, 0] == pytest.approx(b.entries[:, 0], abs=1e-14)
+    assert np.abs(a.cosine[:, 1] - b.cosine[:, 1]).max() > 1e-3

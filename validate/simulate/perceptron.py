@@ -93,18 +93,19 @@ def simulate_perceptron(
     seed: int = 0,
     xp: Any = np,
     start: tuple[np.ndarray, np.ndarray] | None = None,
+    mirrored: bool = False,
 ) -> PerceptronRun:
     """``replicas`` independent runs with N = ``size`` inputs, recorded at ascending ``times`` (steps / N).
 
-    ``start``: gains (S) and cosines (S) of the replicas, instead of the setup's.  A replica that diverged
-    holds inf or NaN.
+    ``start``: gains (S) and cosines (S) of the replicas, instead of the setup's.  ``mirrored``: they start on the
+    other side of the teacher, with the same inputs.  A replica that diverged holds inf or NaN.
     """
     if size < 2:
         raise InputError(f"size (N) must be at least 2, to realize an angle, not {size}")
     steps = np.rint(np.asarray(times, dtype=float) * size).astype(int)
     if len(steps) == 0 or steps[0] < 0 or (np.diff(steps) < 0).any():
         raise InputError("times must be a list of numbers of at least 0, in ascending order")
-    unit = _Unit(setup, replicas, size, seed, xp, start)
+    unit = _Unit(setup, replicas, size, seed, xp, start, mirrored)
     records = np.empty((len(steps), 3, replicas))
     recorded = 0
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -123,14 +124,14 @@ class _Unit:
 
     def __init__(
         self, setup: PerceptronSetup, replicas: int, size: int, seed: int, xp: Any,
-        start: tuple[np.ndarray, np.ndarray] | None,
+        start: tuple[np.ndarray, np.ndarray] | None, mirrored: bool = False,
     ) -> None:  # fmt: skip
         self.setup, self.size, self.xp = setup, size, xp
         self.phi = activation(setup.activation, xp)
         gains, cosines = start or (np.full(replicas, setup.gain), np.full(replicas, setup.cosine))
         streams = (seed, size)
         first, second = _frames(streams, replicas, size)
-        sines = np.sqrt(1 - np.asarray(cosines) ** 2)
+        sines = (-1 if mirrored else 1) * np.sqrt(1 - np.asarray(cosines) ** 2)
         self.gain = xp.asarray(np.array(gains, dtype=float))
         self.B = xp.asarray(first)
         self.J = xp.asarray(setup.norm * (np.asarray(cosines)[:, None] * first + sines[:, None] * second))

@@ -138,4 +138,13 @@ def table1_effective_sgd() -> LedgerEntry:
     return _effective("effective-sgd", "without normalization", eta, sgd_eigenvalue())
 
 
+@paper.entry
+def claim_bn_maximal_rate() -> LedgerEntry:
+    """Of batch normalization itself, for which Table 1 has weight normalization with gamma decay."""
+    return paper.claim(
+        "claim-bn-maximal-rate", "batch normalization learns with a larger maximal rate than weight normalization",
+        paper.needs("boundary"),
+    )
+
+
 __all__ = ["sgd_eigenvalue"]

@@ -3,6 +3,7 @@
 EXPERIMENTS: tuple[str, ...] = (
     "dynamics",
     "stability",
+    "boundary",
     "statistics",
     "claims",
     "finite_batch",

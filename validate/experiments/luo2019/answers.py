@@ -18,6 +18,7 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
             ("claim-maximal-rate", "claim-effective-rate", "proposition1", "proposition3"),
             "luo2019.stability",
         ),
+        "Does batch normalization itself?": evidence.about(("claim-bn-maximal-rate",), "luo2019.boundary"),
         "Is batch normalization the population's plus gamma decay?": evidence.about(
             ("eq3", "claim-linear-decay", "claim-remainder-vanishes", "c4"), "luo2019.statistics"
         ),

@@ -234,6 +234,6 @@ EXPERIMENT = Experiment(
     title="Mean, deviation, and the gain",
     question="What does the noise of the mean do to the gain, what that of the deviation, and what is left without?",
     run=run,
-    full=Settings(replicas=8000),
+    full=Settings(replicas=4000),
     quick=Settings(replicas=1000),
 )

@@ -319,6 +319,6 @@ EXPERIMENT = Experiment(
     title="Statistics of a batch and what they do to the loss",
     question="Is the expected loss under batch normalization that of the population's plus gamma decay?",
     run=run,
-    full=Settings(numbers=20_000_000),
+    full=Settings(numbers=10_000_000),
     quick=Settings(numbers=1_000_000),
 )
