@@ -20,12 +20,13 @@ from dataclasses import replace
 from sympy import Add, DiracDelta, Expr, Mul, S, Sum, Symbol, expand, sqrt
 
 from derive.batch_statistics import cosine, fluctuation, joint_fluctuation, kurtosis, response, skewness, t, y
+from derive.closing import close_averages
 from derive.errors import DerivationError
 from derive.fields import expectation, i, j, overlap
-from derive.gradient import amplitude_slopes, gradient_amplitude
-from derive.indexed import index_symbol
+from derive.gradient import amplitude_slopes, gradient_amplitude, regular_part
+from derive.indexed import derivative, index_symbol
 from derive.model import Model
-from derive.symbols import K, Q, batch, tau, x
+from derive.symbols import K, Q, batch, g, tau, x
 
 GAUSSIAN = {kurtosis: S.Zero, skewness: S.Zero}
 _k, _l = index_symbol("k_1"), index_symbol("k_2")
@@ -36,6 +37,24 @@ def expected_over_batch(model: Model) -> Model:
 
     Raises DerivationError for kinked units, whose second derivative is a delta function.
     """
+    return replace(
+        model, loss=model.loss + _correction(model) / batch, statistics="population",
+        parameters=model.parameters | {batch},
+    )  # fmt: skip
+
+
+def decay_of_gains(model: Model) -> Expr:
+    """b zeta_i of the decays zeta_i g_i^2 that have, beside the population's loss, the slopes in the gains which the
+    statistics of the batch add to it: in Q, R, T and g, for any K and M.
+
+    Raises DerivationError for kinked units.
+    """
+    slope = regular_part(derivative(_correction(model), g, (i,)))
+    return close_averages(expectation(slope) / (2 * g[i]))
+
+
+def _correction(model: Model) -> Expr:
+    """b times what the statistics of the batch add to the sample loss."""
     amplitude, (explicit, pairs) = gradient_amplitude(model), amplitude_slopes(model, x, _l)
     if explicit.has(DiracDelta):
         raise DerivationError(
@@ -46,11 +65,7 @@ def expected_over_batch(model: Model) -> Model:
     shift, spread = of_one.shift.subs(GAUSSIAN), of_one.spread.subs(GAUSSIAN)
     own = amplitude(_k) * _scaled(shift, _k) + explicit.xreplace({i: _k}) * _scaled(spread, _k, _k) / 2
     other = pairs.xreplace({i: _k}) * _scaled(joint_fluctuation(model.statistics), _k, _l) / 2
-    correction = Sum(own, (_k, 1, K)) + Sum(other, (_l, 1, K), (_k, 1, K))
-    return replace(
-        model, loss=model.loss + correction / batch, statistics="population",
-        parameters=model.parameters | {batch},
-    )  # fmt: skip
+    return Sum(own, (_k, 1, K)) + Sum(other, (_l, 1, K), (_k, 1, K))
 
 
 def gradient_noise(model: Model) -> Expr:

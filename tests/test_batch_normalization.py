@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sympy import S, simplify
 
-from derive.batch_normalization import expected_over_batch, gradient_noise
+from derive.batch_normalization import decay_of_gains, expected_over_batch, gradient_noise
 from derive.batch_statistics import (
     NORMALIZED,
     cosine,
@@ -106,6 +106,24 @@ def test_linear_committee_against_exact_batches() -> None:
             assert first_order(flow, "g", at, i=i + 1) == pytest.approx(exact[1], abs=1e-7)
 
 
+def test_decays_of_the_gains() -> None:
+    """Those of a linear committee against exact batches, and 3/8 at the best gain of one unit."""
+    decay = decay_of_gains(committee("identity", "batch-statistics"))
+    at = point(3, 2, seed=1)
+    b, step = 10**8, mpmath.mpf(10) ** -12
+    with mpmath.workdps(45):
+        for i in range(3):
+            slope = mpmath.mpf(0)
+            for sign in (1, -1):
+                g = [mpmath.mpf(a) for a in at["g"]]
+                g[i] += sign * step
+                slope += sign * (linear_loss(at["J"], g, at, b) - linear_loss(at["J"], g, at, None)) / (2 * step)
+            exact = float(b * slope / (2 * at["g"][i]))
+            assert float(evaluate(decay, {**at, "i": i + 1})) == pytest.approx(exact, abs=1e-7)
+    one = {"K": 1, "M": 1, "i": 1, "tau": 1, "Q": [[1]], "R": [[0.6]], "T": [[1]], "g": [0.6], "w": [1], "v": [1]}
+    assert float(evaluate(decay, one)) == pytest.approx(3 / 8, abs=1e-12)
+
+
 @pytest.mark.parametrize(
     ("normalization", "kind"),
     [("batch-statistics", "batch"), ("batch-statistics-uncentred", "root-mean-square")],
@@ -172,8 +190,9 @@ def test_two_units_that_are_one(kind: str) -> None:
 
 
 def test_refusals(tmp_path: Any) -> None:
-    with pytest.raises(DerivationError, match="needs a smooth activation"):
-        expected_over_batch(committee("relu", "batch-statistics"))
+    for refused in (expected_over_batch, decay_of_gains):
+        with pytest.raises(DerivationError, match="needs a smooth activation"):
+            refused(committee("relu", "batch-statistics"))
     file = tmp_path / "run.toml"
     file.write_text('[parameters]\nnormalization = "batch-statistics"\nbatch_size = 2\n')
     with pytest.raises(InputError, match="'batch-statistics' needs batch_size at least 3, not 2"):
