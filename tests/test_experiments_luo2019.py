@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from validate.experiments.luo2019 import boundary, claims, dynamics, finite_batc
 from validate.experiments.luo2019 import statistics as batches
 from validate.experiments.luo2019.batch_cases import Case
 from validate.report.model import ExperimentResult
-from validate.simulate.perceptron import PerceptronSetup, simulate_perceptron
+from validate.simulate.perceptron import PerceptronRun, PerceptronSetup, simulate_perceptron
 
 
 def outcomes(result: ExperimentResult) -> list[bool | None]:
@@ -30,7 +31,7 @@ DYNAMICS = dynamics.Settings(
 
 def test_dynamics_pass_and_reject_wrong_theories(tmp_path: Path) -> None:
     result = dynamics.run(DYNAMICS, Context(tmp_path, workers=1))
-    assert outcomes(result) == [True, True]
+    assert outcomes(result) == [True, True, True]
     wrong = result.checks[0].details["z of wrong theories"]
     assert min(wrong.values()) > 6
     assert min(result.checks[0].power.values()) > 0.9
@@ -53,6 +54,20 @@ def test_a_wrong_theory_makes_dynamics_fail(tmp_path: Path, monkeypatch: pytest.
 def test_a_spread_that_does_not_shrink_fails() -> None:
     assert dynamics._spread([(-0.5, -0.48, -0.52)]).passed is True
     assert dynamics._spread([(-0.3, -0.5, -0.5)]).passed is False
+
+
+def test_approach_tells_powers_apart() -> None:
+    """Made-up runs whose means are off by 3/N, and by 1/sqrt(N)."""
+    settings = replace(DYNAMICS, sizes=(40, 80, 160))
+    (case,) = settings.cases
+    flow = dynamics._solve(case, case.activation, settings.times)
+    noise = np.random.default_rng(1).standard_normal((400, 2, 3)) / 100
+    for law, power in ((lambda n: 3 / n, -1.0), (lambda n: 1 / np.sqrt(n), -0.5)):
+        times = np.array(settings.times)
+        runs = [PerceptronRun(times, *np.moveaxis(flow + law(n) + noise, -1, 0)) for n in settings.sizes]
+        found = dynamics.approach(settings, [runs])
+        assert abs(found.value - power) < 0.1
+        assert dynamics._approach(found).passed is (power == -1.0)
 
 
 STABILITY = stability.Settings(

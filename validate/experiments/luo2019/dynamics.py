@@ -2,7 +2,8 @@
 
 Weight normalization with gamma decay, one sample a step, at several N; the means over replicas are extrapolated
 in 1/N.  Criterion: no entry of (gamma, R, L), at any time, of any activation is rejected by Holm's procedure at
-a family-wise level of 1 %; and single runs spread as N^(-1/2).
+a family-wise level of 1 %; single runs spread as N^(-1/2); and the means approach the flow as 1/N, the power fitted at
+the last time to the entry of each activation that tells most.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from validate.experiments import Context, Experiment
 from validate.experiments.comparison import Comparison, level_of_one, rejected
 from validate.report.model import Check, ExperimentResult, Picture, Table
 from validate.simulate.perceptron import PerceptronRun, PerceptronSetup, simulate_perceptron
-from validate.statistics import FAMILY_LEVEL
+from validate.statistics import FAMILY_LEVEL, Estimate
 
 NAMES = ("gamma", "R", "L")
 CRITERION = f"no entry rejected by Holm's procedure over all entries and activations, level {FAMILY_LEVEL:g}"
 EXPONENT_ERROR = 0.1
 SPREAD_CRITERION = f"the exponent of the spread in N is -1/2 within {EXPONENT_ERROR:g}, for every entry"
+APPROACH_LEVEL = 0.001
+APPROACH_CRITERION = f"the power of N in means less the flow is -1, not rejected at {APPROACH_LEVEL:g}"
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ def run(settings: Settings, context: Context) -> ExperimentResult:
         for case, comparison, wrong in zip(settings.cases, comparisons, bad, strict=True)
     ]
     exponents = [_exponents(settings, found) for found in measured]
-    checks.append(_spread(exponents))
+    power = approach(settings, measured)
+    checks += [_spread(exponents), _approach(power)]
     z = max(float(np.abs(c.z).max()) for c in comparisons)
     off = min(max(c.wrong_z().values()) for c in comparisons)
     passed = all(check.passed for check in checks)
@@ -101,7 +105,8 @@ def run(settings: Settings, context: Context) -> ExperimentResult:
         f"{'It follows' if passed else 'It does NOT follow'} the derived flow: largest |z| {z:.1f} over "
         f"{sum(c.z.size for c in comparisons)} extrapolated means; in every case a wrong theory is off by "
         f"{off:.0f} standard errors or more. Single runs spread as N to the power "
-        f"{min(map(min, exponents)):.2f} to {max(map(max, exponents)):.2f}.",
+        f"{min(map(min, exponents)):.2f} to {max(map(max, exponents)):.2f}, means approach the flow as N to the power "
+        f"{power.value:.2f} ({power.error:.2f}).",
         checks=checks,
         equations=tuple(perceptron("relu").equations),
         figures={"perceptron-dynamics": _figure(settings, measured)},
@@ -176,6 +181,49 @@ def _spread(exponents: Sequence[tuple[float, ...]]) -> Check:
         name="dynamics: spread of single runs", statement="single runs deviate as N^(-1/2)", predicted=-0.5,
         measured=worst, criterion=SPREAD_CRITERION, passed=abs(worst + 0.5) <= EXPONENT_ERROR,
         details={"shown": "the exponent farthest from -1/2"},
+    )  # fmt: skip
+
+
+def approach(settings: Settings, measured: Sequence[Sequence[PerceptronRun]]) -> Estimate:
+    """The power p of N in mean - flow = a N^p at the last time, a free for each case, by least squares.  Of every case
+    the entry whose distance from the flow is known best: entries of one run fluctuate together."""
+    from scipy.optimize import minimize_scalar
+
+    sizes = np.array(settings.sizes, dtype=float)
+    chosen = []
+    for case, found in zip(settings.cases, measured, strict=True):
+        flow = _solve(case, case.activation, settings.times)[-1]
+        estimates = [statistics.estimate(run.entries[:, -1]) for run in found]
+        distance = np.array([e.value - flow for e in estimates])
+        errors = np.array([e.error for e in estimates])
+        best = np.abs(_overlap(distance, 1 / sizes[:, None], errors)).argmax()
+        chosen.append((distance[:, best], errors[:, best]))
+
+    def misfit(power: float) -> float:
+        return sum(
+            float(((d / e) ** 2).sum() - _overlap(d[:, None], sizes[:, None] ** power, e[:, None])[0] ** 2)
+            for d, e in chosen
+        )
+
+    power = minimize_scalar(misfit, bounds=(-3.0, -0.1), method="bounded").x
+    step = 1e-3
+    curvature = (misfit(power + step) - 2 * misfit(power) + misfit(power - step)) / step**2
+    return Estimate(np.array(power), np.array(np.sqrt(2 / curvature)))
+
+
+def _overlap(distance: np.ndarray, law: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """How much of a distance from the flow a law in N explains, over its error."""
+    return (distance * law / errors**2).sum(axis=0) / np.sqrt((law**2 / errors**2).sum(axis=0))
+
+
+def _approach(power: Estimate) -> Check:
+    z = float(statistics.z_score(power, -1.0))
+    return Check(
+        name="dynamics: approach of the means", statement="means deviate as 1/N", predicted=-1.0,
+        measured=float(power.value), standard_error=float(power.error), criterion=APPROACH_CRITERION,
+        passed=bool(statistics.p_value(z) > APPROACH_LEVEL), z=z, p_value=float(statistics.p_value(z)),
+        power={"as single runs, N^(-1/2)": float(statistics.power(0.5, power.error, APPROACH_LEVEL))},
+        details={"z of N^(-1/2)": float(statistics.z_score(power, -0.5))},
     )  # fmt: skip
 
 
