@@ -50,9 +50,9 @@ def check_inputs(
     known = _infer_sizes(program, given, sizes or {})
     batch, batched = 1, False
     flat: dict[str, Any] = {}
-    shapes = {name: shape_of(axes, known) for name, axes in program.arrays.items()}
     for name, value in given.items():
-        shape = shapes.get(name, ())
+        axes = program.arrays.get(name, ())
+        shape = shape_of(axes, known) if axes else ()
         if value.shape == shape:
             flat[name] = xp.ascontiguousarray(value).reshape((1, -1) if shape else 1)
             continue

@@ -38,8 +38,10 @@ class ArrayKernel:
 
     def __call__(self, inputs: Inputs, groups: Sequence[str]) -> dict[str, Any]:
         """The outputs of some groups as (sets, *shape) arrays."""
-        if inputs.batch == 1 and self.xp is np and self._points(inputs.sizes) <= FEW:
-            return self._tape(inputs.sizes, tuple(groups))(inputs)
+        if inputs.batch == 1 and self.xp is np:
+            tape = self._tape(inputs.sizes, tuple(groups))
+            if tape is not None:
+                return tape(inputs)
         wanted = {t.name for g in groups for t in self.program.group(g)}
         xp, sizes = self.xp, inputs.sizes
         arrays = dict(inputs.arrays)
@@ -64,15 +66,13 @@ class ArrayKernel:
         names = [o.name for o in self.program.outputs if o.group in groups]
         return {n: arrays[n].reshape(inputs.batch, *shape_of(self.program.shapes[n], sizes)) for n in names}
 
-    def _points(self, sizes: Mapping[str, int]) -> int:
-        """The points of the widest operation."""
-        return max(plan.points for plan in self._plan(sizes))
-
-    def _tape(self, sizes: Mapping[str, int], groups: tuple[str, ...]) -> Tape:
-        tapes: dict[Any, Tape] = self._own.__dict__
-        key = repr((sorted(sizes.items()), groups))
+    def _tape(self, sizes: Mapping[str, int], groups: tuple[str, ...]) -> Tape | None:
+        """The tape of this thread, or None where there are too many units for one."""
+        tapes: dict[Any, Tape | None] = self._own.__dict__.setdefault("tapes", {})
+        key = (*sizes.items(), groups)
         if key not in tapes:
-            tapes[key] = Tape(self.program, groups, sizes)
+            points = max(plan.points for plan in self._plan(sizes))
+            tapes[key] = Tape(self.program, groups, sizes) if points <= FEW else None
         return tapes[key]
 
     def _plan(self, sizes: Mapping[str, int]) -> list[_Plan]:

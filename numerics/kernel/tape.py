@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -175,42 +176,49 @@ class Tape:
         place: dict[int, int] = {}
         for number in elements.constants.values():
             place[number] = len(place)
-        reads: dict[str, list[int]] = {}
-        for name, flat in sorted(elements.inputs):
-            reads.setdefault(name, []).append(flat)
-            place[elements.inputs[name, flat]] = len(place)
+        first: dict[str, int] = {}
+        free = len(place)
+        for name in (*program.arrays, *program.scalars):
+            first[name] = free
+            free += prod(shape_of(program.arrays.get(name, ()), sizes))
+        for (name, flat), number in elements.inputs.items():
+            place[number] = first[name] + flat
+        last = free
         steps = elements.steps()
         for _, members in steps:
             for number, _ in members:
-                place[number] = len(place)
-        self._values = np.empty(len(place))
+                place[number] = free
+                free += 1
+        self._values = np.empty(free)
         self._values[: len(elements.constants)] = list(elements.constants)
-        first = len(elements.constants)
-        self._reads = []
-        for name, read in reads.items():
-            own, first = self._values[first : first + len(read)], first + len(read)
-            self._reads.append((name, np.array(read), own, name in program.scalars))
-        self._outputs = [
-            (name, shape, np.array([place[n] for n in numbers])) for name, shape, numbers in wanted
-        ]
+        self._inputs = self._values[len(elements.constants) : last]
+        self._outputs: list[tuple[str, tuple[int, ...], slice]] = []
+        where: list[int] = []
+        for name, shape, numbers in wanted:
+            self._outputs.append((name, (1, *shape), slice(len(where), len(where) + len(numbers))))
+            where += [place[n] for n in numbers]
+        self._where = np.array(where)
+        tables = [[[place[a] for a in args] for _, args in members] for _, members in steps]
+        indices = [np.array(table).T.copy() for table in tables]
+        # One for all steps, so that it stays in cache.
+        scratch = np.empty(max((index.size for index in indices), default=0))
         self._steps: list[tuple[Any, Any, Callable[..., Any], tuple[Any, ...]]] = []
-        for operation, members in steps:
-            index = np.array([[place[a] for a in args] for _, args in members]).T.copy()
-            first = place[members[0][0]]
-            out = self._values[first : first + len(members)]
-            arguments = np.empty(index.shape)
+        for index, (operation, members) in zip(indices, steps, strict=True):
+            start = place[members[0][0]]
+            out = self._values[start : start + len(members)]
+            arguments = scratch[: index.size].reshape(index.shape)
             self._steps.append((index, arguments, *_call(*operation, arguments, out)))
 
     def __call__(self, inputs: Inputs) -> dict[str, Any]:
         """The outputs as (1, *shape) arrays."""
-        for name, flat, own, is_scalar in self._reads:
-            given = inputs.scalars[name] if is_scalar else inputs.arrays[name][0]
-            own[:] = given[flat]
+        given = [array[0] for array in inputs.arrays.values()]
+        np.concatenate([*given, *inputs.scalars.values()], out=self._inputs)
         take = self._values.take
-        for index, arguments, function, given in self._steps:
+        for index, arguments, function, operands in self._steps:
             take(index, None, arguments, "clip")
-            function(*given)
-        return {name: take(where).reshape(1, *shape) for name, shape, where in self._outputs}
+            function(*operands)
+        results = take(self._where)
+        return {name: results[own].reshape(shape) for name, shape, own in self._outputs}
 
 
 def _position(index: Index, at: Mapping[str, int]) -> int:
