@@ -127,7 +127,9 @@ def test_finite_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert outcomes(finite_batch.run(FINITE, Context(tmp_path, workers=1))) == [False]
 
 
-CLAIMS = claims.Settings(replicas=200, samples=(8, 16, 32), times=(12.0, 24.0, 9), seed=6)
+CLAIMS = claims.Settings(
+    replicas=200, samples=(8, 16, 32), times=(12.0, 24.0, 9), trained=8, inputs=64, batch=8, epochs=150, seed=6
+)
 
 
 def test_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 
 from numerics.runtime.errors import InputError
 from validate.simulate.batch_training import train_with_batches
+from validate.simulate.perceptron import STATISTICS
 from validate.simulate.posterior import sample_posterior
 from validate.simulate.regression import (
     descend,
@@ -109,15 +110,26 @@ def test_one_batch_of_all_examples_is_least_squares() -> None:
     assert found.weights == pytest.approx(least_squares(e, 0.0), abs=2e-3) and found.change < 1e-3
 
 
-def test_the_slope_of_normalized_training() -> None:
+@pytest.mark.parametrize("statistics", STATISTICS)
+def test_the_slope_of_normalized_training(statistics: str) -> None:
     """One step of the gain and direction against differences of the batch's loss, for a ReLU student."""
     e = draw_examples(20, 1.0, 0.25, 10)
     w = e.targets @ e.inputs
     w *= np.sqrt(20) / np.linalg.norm(w)
 
-    def loss(v: np.ndarray, gain: float = 1.0) -> float:
+    def scale(v: np.ndarray) -> float:
         field = e.inputs @ v
-        h = gain * field / np.sqrt((field**2).mean())
+        length = np.linalg.norm(v) / np.sqrt(20)
+        return {"root-mean-square": np.sqrt((field**2).mean()), "batch": field.std(), "variance-only": field.std()}.get(
+            statistics, length
+        )
+
+    def normalized(v: np.ndarray) -> np.ndarray:
+        field = e.inputs @ v
+        return (field - (field.mean() if statistics in ("batch", "mean-only") else 0.0)) / scale(v)
+
+    def loss(v: np.ndarray, gain: float = 1.0) -> float:
+        h = gain * normalized(v)
         return float(((e.targets - output(h, "relu")) ** 2).sum()) / 2
 
     h, rate = 1e-6, 1e-3
@@ -125,9 +137,9 @@ def test_the_slope_of_normalized_training() -> None:
     ahead = w - rate * slope
     ahead *= np.sqrt(20) / np.linalg.norm(ahead)
     gain = 1 - rate * (loss(w, 1 + h) - loss(w, 1 - h)) / (2 * h) / 20
-    found = train_with_batches(e, 20, "relu", 1, 3, rate=rate)
+    found = train_with_batches(e, 20, "relu", 1, 3, rate=rate, statistics=statistics)
     assert found.gain == pytest.approx(gain, abs=1e-6)
-    expected = gain * ahead / np.sqrt(((e.inputs @ ahead) ** 2).mean())
+    expected = gain * ahead / scale(ahead)
     assert found.weights == pytest.approx(expected, abs=1e-5)
     assert np.abs(ahead - w).max() > 1e-4, "a step that float32 sees"
 
@@ -140,6 +152,7 @@ def test_bad_input() -> None:
         (lambda: least_squares(e, -0.1), "ridge must be"),
         (lambda: sample_posterior([e], np.inf, 0.1, "linear", 1, 1, 1), "finite beta"),
         (lambda: train_with_batches(e, 21, "linear", 1, 1), "at most all 20"),
+        (lambda: train_with_batches(e, 20, "linear", 1, 1, statistics="layer"), "statistics"),
         (lambda: output(np.zeros(1), "tanh"), "student"),
     ):
         with pytest.raises(InputError, match=words):
