@@ -22,6 +22,7 @@ from derive.papers.luo2019.setting import (
     angle,
     eta,
     gamma,
+    in_words,
     norm,
     paper,
     relu,
@@ -58,7 +59,9 @@ def maximal_rate() -> Expr:
     rate = simplify(eigenvalues()[1].subs(eta, effective * norm**2 / relu().gain) * norm**2)
     # lambda_R is -c eta_eff + d eta_eff^2.
     polynomial = rate.expand()
-    return factor(-polynomial.coeff(effective, 1) / polynomial.coeff(effective, 2))
+    above, below = fraction(factor(-polynomial.coeff(effective, 1) / polynomial.coeff(effective, 2)))
+    sign = 1 if below.subs(zeta, 0) > 0 else -1
+    return sign * above / (sign * below).expand()
 
 
 def printed_maximal(second: Expr) -> Expr:
@@ -189,14 +192,14 @@ def proposition4() -> LedgerEntry:
     exact = printed_maximal(slope(relu().I2, angle))
     excess = factor(exact - exact.xreplace({zeta: S.Zero}) - 2 * zeta)
     holds = all(excess.subs(zeta, p["zeta"]) >= 0 for p in POINTS)
-    derived = factor(maximal_rate())
+    derived = maximal_rate()
     return paper.claim(
         "proposition4",
         "eta_max with gamma decay is at least that of weight normalization plus 2 zeta",
         Verdict(
             "confirmed" if holds else "refuted",
-            f"for Table 1's eta_max the exact value is {exact}, beyond the bound by {excess}; where the "
-            f"derived lambda_R vanishes it is {derived}, larger still",
+            f"for Table 1's eta_max the exact value is {in_words(exact)}, beyond the bound by {in_words(excess)}; "
+            f"where the derived lambda_R vanishes it is {in_words(derived)}, larger still",
             evidence={"eta_max of Table 1": exact, "eta_eff where lambda_R vanishes": derived},
         ),
     )
@@ -217,9 +220,9 @@ def claim_maximal_rate() -> LedgerEntry:
         Verdict(
             "conditional" if gain > 0 else "refuted",
             "holds for the sign of lambda_R only: "
-            f"the effective rate at which it vanishes is {maximal_rate()}, against 2 for zeta = 0, and "
-            f"from zeta = {max(solve(denominator, zeta))} on there is none; but it bounds nothing, as R = 1 is "
-            "not at rest and L grows until the step is small",
+            f"the effective rate at which it vanishes is {in_words(maximal_rate())}, against 2 for zeta = 0, and "
+            f"from zeta = {in_words(max(solve(denominator, zeta)))} on there is none; but it bounds nothing, as R = 1 "
+            "is not at rest and L grows until the step is small",
             evidence=values,
         ),
     )
@@ -235,8 +238,8 @@ def claim_effective_rate() -> LedgerEntry:
         "gamma decay enlarges the effective learning rate",
         Verdict(
             "confirmed" if larger else "refuted",
-            f"at the same eta and L it is {ratio} times that of weight normalization, so smaller, and L grows "
-            "where there is decay",
+            f"at the same eta and L it is {in_words(ratio)} times that of weight normalization, so smaller, and L "
+            "grows where there is decay",
             evidence={"eta_eff with decay / without": ratio},
         ),
     )

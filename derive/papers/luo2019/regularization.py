@@ -25,7 +25,7 @@ from derive.batch_statistics import (
 )
 from derive.equation import LedgerEntry, Verdict
 from derive.ledger import Condition, Point, compare, judge_equation
-from derive.papers.luo2019.setting import PAPER, paper
+from derive.papers.luo2019.setting import PAPER, in_words, paper
 from derive.symbols import label_noise
 
 slope, curvature, target = Symbol("A_1", real=True), Symbol("A_2", real=True), Symbol("Y", real=True)
@@ -99,7 +99,7 @@ def prior_deviation_mean() -> LedgerEntry:
         "prior-deviation-mean", "sigma_B has the mean sigma_P, up to what is smaller than its fluctuations count",
         Verdict(
             "confirmed" if same.equal else "refuted",
-            f"<sigma_B>/sigma_P - 1 is ({shift})/M, of the same order as the terms that Theorem 1 keeps",
+            f"<sigma_B>/sigma_P - 1 is ({in_words(shift)})/M, of the same order as the terms that Theorem 1 keeps",
             counterexample=same.counterexample, evidence={"M (<sigma_B>/sigma_P - 1)": shift},
         ),
     )  # fmt: skip
@@ -196,6 +196,7 @@ def claim_linear_decay() -> LedgerEntry:
     }
     printed = {"with mu_B": Rational(3, 4) / samples, "without": Rational(1, 4) / samples}
     holds = {simplify(value) for value in found.values()} & set(printed.values())
+    words = {name: in_words(value) for name, value in found.items()}
     exact = deviation_moment(1)
     return paper.claim(
         "claim-linear-decay",
@@ -203,9 +204,9 @@ def claim_linear_decay() -> LedgerEntry:
         Verdict(
             "conditional" if holds else "refuted",
             f"in a batch the squares of normalized preactivations add up to M, so only the overlap shrinks: the "
-            f"best gain is R <sigma_B>, as with zeta = {found['batch, in the batch']} at leading order, half of "
-            f"what is printed; without the mean {found['root-mean-square, in the batch']}, half again. With the "
-            f"statistics of another batch it would be {found['batch, statistics of another batch']}: the "
+            f"best gain is R <sigma_B>, as with zeta = {words['batch, in the batch']} at leading order, half of "
+            f"what is printed; without the mean {words['root-mean-square, in the batch']}, half again. With the "
+            f"statistics of another batch it would be {words['batch, statistics of another batch']}: the "
             "first-order terms count as much as those kept",
             evidence={"zeta that gives the best gain": found, "best gain in the batch / R": exact},
         ),
@@ -264,14 +265,14 @@ def claim_remainder_vanishes() -> LedgerEntry:
     at_best = {kind: simplify(e.subs(gain, cosine)) for kind, e in found.items()}
     slopes = {kind: simplify(e.diff(gain).subs(gain, cosine)) for kind, e in found.items()}
     vanishes = all(e == 0 for e in found.values())
+    (own, another), (own_slope, another_slope) = (map(in_words, e.values()) for e in (found, slopes))
     return paper.claim(
         "claim-remainder-vanishes", "the first-order remainder vanishes for P > 30 samples",
         Verdict(
             "confirmed" if vanishes else "refuted",
-            "the number of samples has no part in it: for a linear student M R_f is "
-            f"{found['own batch']} with the statistics of the own batch and {found['another batch']} with those "
-            "of another, zero only at the best gain gamma = R; there its slope, "
-            f"{slopes['own batch']} and {slopes['another batch']}, moves the best gain as much as the terms kept",
+            f"the number of samples has no part in it: for a linear student M R_f is {own} with the statistics of the "
+            f"own batch and {another} with those of another, zero only at the best gain gamma = R; there its slope, "
+            f"{own_slope} and {another_slope}, moves the best gain as much as the terms kept",
             evidence={"M R_f": found, "at gamma = R": at_best, "its slope at gamma = R": slopes},
         ),
     )  # fmt: skip

@@ -64,7 +64,12 @@ def in_averages(expression: Expr) -> Expr:
     return expression.xreplace({I1: relu().I1, I2: relu().I2, I3: relu().I3})
 
 
+def in_words(expression: Expr) -> str:
+    """A short expression as a sentence holds it: 2 (zeta + 1)^2."""
+    return str(expression).replace("**", "^").replace("*", " ")
+
+
 __all__ = [
     "GENERIC", "I1", "I2", "I3", "LARGE_N", "NO_DECAY", "ONE_RATE", "PAPER", "POINTS", "angle", "delta", "eta",
-    "gamma", "h", "in_averages", "norm", "paper", "relu", "t", "zeta",
+    "gamma", "h", "in_averages", "in_words", "norm", "paper", "relu", "t", "zeta",
 ]  # fmt: skip
