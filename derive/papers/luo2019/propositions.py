@@ -176,7 +176,7 @@ def proposition3() -> LedgerEntry:
     if sound and not agrees.equal:
         verdict = Verdict(
             "conditional",
-            "lambda_Q = -eta (zeta + 1/2) is negative, and dI_2/dR = -Q_0 with the derived I_2; the "
+            "the eigenvalue lambda_Q is - eta (zeta + 1/2), negative, and I_2 as derived has the slope - Q_0 in R; the "
             "equivalence holds for zeta = 0, since lambda_R has a further term in I_2: for zeta > 0 it is "
             "negative up to a larger eta_eff, and R = 1 is not at rest at all",
             evidence=evidence,

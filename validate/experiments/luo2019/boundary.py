@@ -240,10 +240,11 @@ def _figure(settings: Settings, found: Mapping[Method, Measured]) -> Picture:
     rates = np.array(settings.rates)
     fine = np.array([0.9 * rates.min(), 1.05 * rates.max()])
     for colour, (method, f) in zip(COLOURS, found.items(), strict=False):
-        trend(ax, rates, f.slopes.value, f.slopes.error, label=method.label, colour=colour)
+        trend(ax, rates, f.slopes.value, f.slopes.error, label=method.label.replace("zeta", r"$\zeta$"), colour=colour)
         if method.samples == 1:
             ax.plot(fine, _line(settings, method, fine), color=colour, lw=1.2)
     ax.axhline(0.0, color="black", lw=0.8)
+    ax.set_xlim(*fine)
     ax.set_xlabel(r"effective rate $\eta \gamma / (M L^2)$")
     ax.set_ylabel(r"$\lambda_R$ over the rate")
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
