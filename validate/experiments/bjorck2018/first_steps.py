@@ -132,7 +132,7 @@ def _range(own: Mapping[str, Record], schemes: Mapping[str, Mapping[str, Record]
     looks = {"first batch": 0} | ({"after some updates": last} if last else {})
     ratios = {case: own["batch"]["limit"][:, k] / own["none"]["limit"][:, k] for case, k in looks.items()}
     ratios |= {
-        f"first batch, {scheme} weights": found["batch"]["limit"][:, 0] / found["none"]["limit"][:, 0]
+        f"first batch of {scheme} weights": found["batch"]["limit"][:, 0] / found["none"]["limit"][:, 0]
         for scheme, found in schemes.items()
     }
     pairs = judge({case: np.log(values / FAR) for case, values in ratios.items()})

@@ -81,7 +81,7 @@ def run(settings: Settings, context: Context) -> ExperimentResult:
             "output-gradients": initialization_figures.output_gradients(kinds[settings.data]),
             "channels": initialization_figures.channels(own),
         },
-        tables=(table1.table(scaled), _loss_table(schemes | variants)),
+        tables=(table1.table(scaled), table1.powers_table(scaled), _loss_table(schemes | variants)),
         seeds={"weights, images, labels": list(settings.seeds)},
     )
 

@@ -161,7 +161,7 @@ def _flat(settings: Settings, record: dict[str, np.ndarray]) -> Finding:
     steeper = np.log(record["last"][..., 0] / record["first"][..., 0])
     pairs = judge(
         {
-            f"{'with' if network == 'batch' else 'without'} normalization, epoch {epoch}": steeper[n, k]
+            f"epoch {epoch} {'with' if network == 'batch' else 'without'} normalization": steeper[n, k]
             for n, network in enumerate(NETWORKS)
             for k, epoch in enumerate(settings.epochs)
         }

@@ -72,7 +72,7 @@ def _pairs(settings: Settings, record: dict[str, dict[str, np.ndarray]], quantit
     value = QUANTITIES[quantity]
     return judge(
         {
-            f"{LOOKS[network][1]}, epoch {epoch}": value(record["none"])[:, k] - value(record[network])[:, k]
+            f"{LOOKS[network][1]} at epoch {epoch}": value(record["none"])[:, k] - value(record[network])[:, k]
             for network in LOOKS
             if network != "none"
             for k, epoch in enumerate(settings.recorded)
@@ -92,7 +92,7 @@ def _words(settings: Settings, pairs: Pairs, quantity: str) -> str:
     )
 
     def factor(name: str, epoch: int) -> str:
-        value, significant = found[f"{name}, epoch {epoch}"]
+        value, significant = found[f"{name} at epoch {epoch}"]
         return f"{value:.2g}" + ("" if significant else " (not significant)")
 
     names = [name for network, (_, name) in LOOKS.items() if network != "none"]

@@ -110,7 +110,7 @@ def _part(settings: Settings, ratio: np.ndarray) -> Finding:
     gains = {variant: log[..., 0] - log[..., VARIANTS.index(variant)] for variant in (CENTRED, SCALED, BOTH)}
     pairs = judge(
         {
-            f"features {variant}, epoch {epoch}": gains[variant][k]
+            f"features {variant} at epoch {epoch}": gains[variant][k]
             for variant in gains
             for k, epoch in enumerate(settings.epochs)
         }

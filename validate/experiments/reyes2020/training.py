@@ -49,7 +49,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        return f"rate {self.rate:g}, L2 {self.decay:g}"
+        return f"rate {self.rate:g} with L2 {self.decay:g}"
 
     def final(self, network: str, part: int) -> np.ndarray:
         """Accuracy after the last epoch, by seed."""
@@ -125,12 +125,12 @@ def epochs_to(target: float, accuracy: np.ndarray) -> np.ndarray:
 def _accuracy(cases: list[Case]) -> Finding:
     """Every rate on its own, and each network at its best."""
     differences = {
-        f"{case.name}, {name}": case.final("batch", part) - case.final("none", part)
+        f"{case.name} in {name}": case.final("batch", part) - case.final("none", part)
         for case in cases
         for name, part in (("training", TRAIN), ("test", TEST))
     }
     own = {network: best(cases, network).final(network, TEST) for network in NETWORKS}
-    differences["test, each at its best"] = own["batch"] - own["none"]
+    differences["each at its best in test"] = own["batch"] - own["none"]
     pairs = judge(differences)
     return Finding(
         f"{PAPER}.claim-accuracy",
@@ -188,7 +188,7 @@ def _spectrum(settings: Settings, cases: list[Case]) -> tuple[Finding, Finding]:
          "normalization", "The ratio lambda_1/lambda_10", Case.pseudo_condition),
     ):  # fmt: skip
         differences = {
-            f"{case.name}, epoch {epoch}": np.log(value(case, "none")[:, k] / value(case, "batch")[:, k])
+            f"{case.name} at epoch {epoch}": np.log(value(case, "none")[:, k] / value(case, "batch")[:, k])
             for case in cases
             for k, epoch in enumerate(settings.recorded)
         }

@@ -22,7 +22,7 @@ SIMILAR = 0.03
 def generalizes(cases: Sequence[Case]) -> Finding:
     """Accuracy in training less accuracy in test, after the last epoch."""
     gaps = {
-        f"{case.name}, {words} normalization": case.final(network, TRAIN) - case.final(network, TEST)
+        f"{case.name} {words} normalization": case.final(network, TRAIN) - case.final(network, TEST)
         for case in cases
         for network, words in NETWORKS.items()
     }
@@ -64,8 +64,8 @@ def top_ten(settings: Settings, cases: Sequence[Case]) -> Finding:
         for k, epoch in enumerate(settings.recorded):
             mean = {network: own[:, k].mean(axis=-1) for network, own in top.items()}
             spread = {network: own[:, k, 0] - own[:, k, 9] for network, own in top.items()}
-            differences[f"{case.name}, epoch {epoch}, size"] = mean["none"] - mean["batch"]
-            differences[f"{case.name}, epoch {epoch}, spread"] = spread["none"] - spread["batch"]
+            differences[f"{case.name} at epoch {epoch}: size"] = mean["none"] - mean["batch"]
+            differences[f"{case.name} at epoch {epoch}: spread"] = spread["none"] - spread["batch"]
     pairs = judge(differences)
     sizes = np.array([name.endswith("size") for name in pairs.cases])
     count = {name: (int((pairs.significant & own).sum()), int((pairs.opposite & own).sum()), int(own.sum()))
