@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -27,6 +28,20 @@ DEFINITIONS: dict[str, Expr] = {
     "tanh": tanh(u),
     "softplus": log(1 + exp(u)),
 }
+
+OTHER_NAMES = {
+    "gaussian": "normal-density",
+    "probit": "normal-cdf",
+    "gaussian-cdf": "normal-cdf",
+    "heaviside": "step",
+    "theta": "step",
+    "linear": "identity",
+    "swish": "gelu",
+    "dirac": "delta",
+    "diracdelta": "delta",
+    "prelu": "leaky-relu",
+}
+"""What functions are called elsewhere: the name of the same, or the nearest, function here."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +81,14 @@ def activation(name: str | Activation) -> Activation:
             raise DerivationError(f"the slope {match.group(1)!r} of leaky-relu is not a number") from error
         return Activation(name.strip(), DEFINITIONS["leaky-relu"].xreplace({slope: value}))
     if name not in DEFINITIONS:
-        near = get_close_matches(name, DEFINITIONS, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(DEFINITIONS)
-        raise DerivationError(f"unknown activation {name!r}; {hint}")
+        raise DerivationError(f"unknown activation {name!r}; {suggestion(name, DEFINITIONS)}")
     return Activation(name, DEFINITIONS[name])
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What may have been meant by an unknown name: the same function, the nearest spelling, or what there is."""
+    spelled = {each.replace("_", "-"): each for each in known}
+    plain = name.lower().replace("_", "-")
+    meant = spelled.get(plain) or spelled.get(OTHER_NAMES.get(plain, ""))
+    near = [meant] if meant else [spelled[n] for n in get_close_matches(plain, spelled, n=1, cutoff=0.4)]
+    return f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(sorted(spelled.values()))

@@ -20,14 +20,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import NamedTuple, NoReturn
 
 import sympy
 from sympy import Expr, Integer, Rational, Symbol
 
 from derive import symbols
-from derive.activation import DEFINITIONS, slope, u
+from derive.activation import DEFINITIONS, slope, suggestion, u
 from derive.errors import DerivationError
 
 DEEPEST = 100
@@ -223,9 +222,7 @@ class _Parser:
         while self.take("'"):
             order += 1
         if name.text not in FUNCTIONS:
-            near = get_close_matches(name.text, FUNCTIONS, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(FUNCTIONS))}"
-            self.fail(f"unknown function {name.text!r}; {hint}", name.start)
+            self.fail(f"unknown function {name.text!r}; {suggestion(name.text, FUNCTIONS)}", name.start)
         if order > HIGHEST_DERIVATIVE:
             self.fail(f"a derivative above order {HIGHEST_DERIVATIVE}", name.start)
         self.expect("(")

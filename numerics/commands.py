@@ -13,6 +13,7 @@ from sympy import Symbol, srepr
 
 from derive.gaussian import Average, average, generic_covariance
 from derive.grammar import parse
+from derive.text import text
 from numerics import averages
 from numerics.runtime import runfile
 from numerics.runtime.errors import InputError
@@ -46,6 +47,9 @@ def average_command(arguments: Namespace) -> int:
             ]
         print(json.dumps(content))
         return 0
+    if arguments.format == "latex" and arguments.steps:
+        for line in _steps(result):
+            print(f"% {line}")
     print(latex(result.expression) if arguments.format == "latex" else result.expression)
     if arguments.format == "text":
         _print_remarks(result, arguments.steps, value)
@@ -108,16 +112,20 @@ def _numbers(values: list[float]) -> str:
 
 
 def _before(step: Any) -> str:
-    conditions = "".join(f", {pinned} = 0" for pinned in step.pinned)
-    return f"<{step.before}{conditions}>"
+    conditions = "".join(f", {text(pinned)} = 0" for pinned in step.pinned)
+    return f"<{text(step.before)}{conditions}>"
+
+
+def _steps(result: Average) -> list[str]:
+    return [f"{n}. {step.rule}: {_before(step)} -> {step.after}" for n, step in enumerate(result.steps, 1)]
 
 
 def _print_remarks(result: Average, steps: bool, value: averages.Estimate | None) -> None:
     if not result.closed:
         print("not closed: the averages in <...> are left to quadrature")
     if steps:
-        for number, step in enumerate(result.steps, 1):
-            print(f"{number}. {step.rule}: {_before(step)} -> {step.after}")
+        for line in _steps(result):
+            print(line)
     elif result.rules:
         print(f"by the rules: {', '.join(result.rules)}")
     if value is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,3 +153,68 @@ def test_bad_input(
     assert main(argv) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and words in captured.err and captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("delta(u)^2", "the average of delta(u)^2 does not exist"),
+        ("step'(u)*delta'(u)", "the average of delta(u)*delta'(u) does not exist"),
+        ("1/u", "1/u has a pole"),
+        ("v/(u - v)", "has a pole"),
+        ("sign(u)/u", "has a pole"),
+        ("exp(u)/(1 + u)^2", "has a pole"),
+        ("abs(u)^(-3/2)", "has a pole"),
+        ("tan(u)", "has a pole"),
+        ("1/cos(u)", "has a pole"),
+        ("sqrt(u)", "cannot average sqrt(u): it is not real"),
+        ("log(u)", "not real"),
+        ("asin(u)", "not real"),
+    ],
+)
+def test_averages_that_do_not_exist_are_refused_in_the_grammar_of_the_command_line(
+    expression: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["average", expression]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("expression", "function"),
+    [
+        ("sin(u)/u", lambda x: np.sinc(x / np.pi)),
+        ("(exp(u) - 1)/u", lambda x: np.expm1(x) / x),
+        ("1/(2 + cos(u))", lambda x: 1 / (2 + np.cos(x))),
+        ("sqrt(1 + u^2)", lambda x: np.sqrt(1 + x**2)),
+        ("1/(1 + exp(u))", lambda x: 1 / (1 + np.exp(x))),
+    ],
+)
+def test_removable_singularities_and_denominators_without_zeros_are_averaged(
+    expression: str, function: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "covariance.json"
+    file.write_text('{"fields": ["u"], "matrix": [[1.0]]}')
+    assert main(["average", expression, "--covariance", str(file), "--format", "json"]) == 0
+    wanted = integrate.quad(lambda x: function(x) * np.exp(-(x**2) / 2), 1e-300, 40, limit=200)[0]
+    wanted += integrate.quad(lambda x: function(-x) * np.exp(-(x**2) / 2), 1e-300, 40, limit=200)[0]
+    assert json.loads(capsys.readouterr().out)["value"] == pytest.approx(
+        wanted / np.sqrt(2 * np.pi), rel=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("gaussian", "normal_density"), ("heaviside", "step"), ("DiracDelta", "delta"), ("reul", "relu")],
+)
+def test_a_function_by_another_name_is_suggested(
+    name: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["average", f"{name}(u)"]) == 2
+    assert f"unknown function {name!r}; did you mean {meant!r}?" in capsys.readouterr().err
+
+
+def test_steps_are_comments_in_latex(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["average", "delta(u)*v^2", "--steps", "--format", "latex"]) == 0
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert first == "% 1. pin: <v^2*delta(u)> -> condition on u = 0"
+    assert not last.startswith("%")

@@ -12,6 +12,7 @@ from sympy import Add, DiracDelta, Expr, ImmutableMatrix, Matrix, Rational, Symb
 
 from derive.errors import AverageDoesNotExist, DerivationError
 from derive.gaussian.gather import gather
+from derive.gaussian.poles import refuse_poles
 from derive.gaussian.rules import Applied, Measure, close, unevaluated
 from derive.gaussian.terms import split
 from derive.gaussian.unevaluated import GaussianAverage
@@ -75,7 +76,7 @@ def average(argument: Expr, covariance: Covariance | None = None) -> Average:
     covariances are symbols C_uv.  Functions are sympy's (erf, Heaviside, sign, Abs, DiracDelta, exp of minus
     a square, polynomials; anything else stays unevaluated), arguments are linear forms in the fields.
 
-    Raises AverageDoesNotExist for products of distributions without a meaning.
+    Raises AverageDoesNotExist for products of distributions without a meaning and for poles.
     """
     argument = sympify(argument)
     if covariance is None:
@@ -84,6 +85,7 @@ def average(argument: Expr, covariance: Covariance | None = None) -> Average:
     matrix = ImmutableMatrix([[sympify(covariance[u, z]) for z in fields] for u in fields])
     index = {u: a for a, u in enumerate(fields)}
     measure = Measure(fields, lambda u, z: matrix[index[u], index[z]])
+    refuse_poles(argument, measure.fields)
     terms = split(argument, measure.fields)
     expression = Add(*(close(term, measure) for term in terms))
     bare = any(v.lift is None for term in terms for v in (*term.signs, *term.deltas))

@@ -39,6 +39,7 @@ from sympy import (
 from sympy.core.relational import GreaterThan, LessThan, StrictGreaterThan, StrictLessThan
 
 from derive.errors import AverageDoesNotExist, DerivationError
+from derive.text import text
 
 Form = tuple[tuple[Symbol, Expr], ...]
 """A linear form: fields and their coefficients."""
@@ -185,7 +186,7 @@ def _term(product: Expr, fields: frozenset[Symbol]) -> Term | None:
             gaussian += factor.args[0]
         elif factor.has(DiracDelta) and not (whole and form is not None and isinstance(base, DiracDelta)):
             raise DerivationError(
-                f"cannot average {factor}: the argument of a delta must be a sum of fields, without a shift"
+                f"cannot average {text(factor)}: the argument of a delta must be a sum of fields, without a shift"
             )
         elif not whole or form is None:
             other.append(factor)
@@ -203,7 +204,7 @@ def _term(product: Expr, fields: frozenset[Symbol]) -> Term | None:
             coefficient /= leading**order * Abs(leading)
             if v in deltas or exponent > 1:
                 raise AverageDoesNotExist(
-                    f"the average of {product} does not exist: it holds a product of deltas of one field"
+                    f"the average of {text(product)} does not exist: it holds a product of deltas of one field"
                 )
             deltas[v] = order
         elif isinstance(base, erf):
