@@ -2,6 +2,7 @@
 
 EXPERIMENTS: tuple[str, ...] = (
     "largest_eigenvalue",
+    "finite_width",
     "sharpness",
     "learning_rate",
     "backward_overlaps",

@@ -16,6 +16,7 @@ def answers(entries: Iterable[LedgerEntry], results: Iterable[ExperimentResult])
         "Which printed equations are right?": evidence.printed_equations(),
         "Is the largest eigenvalue of a random network as sharp as (10) says?": " ".join((
             evidence.answered("largest_eigenvalue"),
+            evidence.answered("finite_width"),
             evidence.about(
                 ("theorem-2-2", "theorem-3-1", "claim-centered-order-one"),
                 "karakida2019.largest_eigenvalue, karakida2019.proportional",
