@@ -14,6 +14,7 @@ from validate.experiments.karakida2019 import (
     batch_middle,
     bulk,
     descents,
+    finite_width,
     largest_eigenvalue,
     layer_normalization,
     learning_rate,
@@ -237,3 +238,18 @@ def test_bulk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(bulk, "theory", wrong)
     assert not any(check.passed for check in bulk.run(SPECTRA, context).checks)
+
+
+NARROW = finite_width.Settings((16, 32, 64), (6000, 6000, 6000), seed=3)
+
+
+def test_finite_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Biases and correction are the derived ones; the opposite sign of the correction is noticed."""
+    monkeypatch.setattr(finite_width, "MODELS", finite_width.MODELS[:2])
+    context = Context(tmp_path, workers=1)
+    assert all(check.passed for check in finite_width.run(NARROW, context).checks)
+    right = finite_width.theory
+    monkeypatch.setattr(
+        finite_width, "theory", lambda model: replace(right(model), correction=-right(model).correction)
+    )
+    assert not all(check.passed for check in finite_width.run(NARROW, context).checks)

@@ -33,6 +33,8 @@ MODELS: tuple[Model, ...] = (
     ("relu", 2.0, 0.5, (1.0, 1.0), 1),
 )
 SAMPLES = 4
+ROUNDING = 1e-9
+"""A correction below this is none."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _added(settings: Settings, model: Model, found: Sequence[Ensemble]) -> list[
 def _limit(settings: Settings, model: Model, added: Sequence[np.ndarray]) -> Limit:
     p = theory(model)
     wrong = {"leading order only": 0.0}
-    if p.biases * p.correction:
+    if p.biases and abs(p.correction) > ROUNDING:
         wrong |= {"no correction of the theory": p.biases, "its sign changed": p.biases - p.correction}
     return Limit(_name(model), "|grad f|^2 - alpha M kappa_1", p.biases + p.correction, limit(settings.widths, added),
                  min(settings.replicas) - 1, wrong)  # fmt: skip
