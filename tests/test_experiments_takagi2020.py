@@ -200,3 +200,5 @@ def test_answers_follow_the_results():
     said = answers([entry], [result])[question]
     assert said.startswith("It moves Q by half [radial-negligible: refuted by measurement]")
     assert "Not everything" not in said
+    result = replace(result, findings=(replace(finding, answer="m_lambda stays."),))
+    assert answers([entry], [result])[question].startswith("m_lambda stays [")

@@ -348,6 +348,7 @@ def test_words_hold_formulas() -> None:
         (True, r"\eta^{2}"),
         (False, " of claim-eta2 in gain_rate"),
     ]
+    assert list(parts("m_lambda, delta_i")) == [(True, r"m_{\lambda}"), (False, ", "), (True, r"\delta_{i}")]
     assert escape("50 % & more_words {x}") == r"50 \% \& more\_\allowbreak{}words \{x\}"
 
 

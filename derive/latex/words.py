@@ -10,11 +10,12 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-GREEK = "alpha|beta|gamma|epsilon|zeta|eta|kappa|lambda|rho|sigma|tau|phi"
+GREEK = "alpha|beta|gamma|delta|epsilon|zeta|eta|kappa|lambda|rho|sigma|tau|phi"
 FORMULA = re.compile(
     r"\$([^$]+)\$"
-    rf"|(?<![\w-])(?:({GREEK})|([A-Za-z])(?=_|\^\d))(?:_([A-Za-z0-9]{{1,3}}))?(?:\^(\d))?(?![\w-])"
+    rf"|(?<![\w-])(?:({GREEK})|([A-Za-z])(?=_|\^\d))(?:_({GREEK}|[A-Za-z0-9]{{1,3}}))?(?:\^(\d))?(?![\w-])"
 )
+GREEK_INDEX = re.compile(GREEK)
 ROOT = re.compile(rf"(?<!\w)sqrt\(({GREEK}|[A-Za-z](?:_[A-Za-z0-9]{{1,3}})?)\)")
 SIGNS = {"sqrt(": "√(", " << ": " ≪ ", " >> ": " ≫ ", " <= ": " ≤ ", " >= ": " ≥ "}
 
@@ -44,6 +45,8 @@ def parts(text: str) -> Iterator[tuple[bool, str]]:
 
 def _letter(greek: str | None, latin: str | None, index: str | None, power: str | None) -> str:
     letter = rf"\{greek}" if greek else str(latin)
+    if index and GREEK_INDEX.fullmatch(index):
+        index = rf"\{index}"
     return letter + (f"_{{{index}}}" if index else "") + (f"^{{{power}}}" if power else "")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from derive.equation import LedgerEntry
+from derive.latex import parts
 from validate.report.model import ExperimentResult, Finding
 
 MEANINGS = (
@@ -85,4 +86,6 @@ class Evidence:
 
 def _sentence(words: str, claim: str, kind: str, means: str) -> str:
     """What was found, and what it makes of the claim."""
-    return f"{words[0].upper()}{words[1:].rstrip('.')} [{claim.removeprefix('claim-')}: {kind} by {means}]."
+    begins_with_formula, _ = next(parts(words))
+    first = words[0] if begins_with_formula else words[0].upper()
+    return f"{first}{words[1:].rstrip('.')} [{claim.removeprefix('claim-')}: {kind} by {means}]."

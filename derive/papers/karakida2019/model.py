@@ -96,7 +96,7 @@ def eq4() -> LedgerEntry:
     printed = [deltas[n][0, i] * h[n][j] for n in range(3) for i in range(2) for j in range(2)]
     exact = net.at(net.jacobian(0))[0, : len(printed)]
     return claim(
-        "eq4", "df_k/dW_ij = delta_i h_j, delta_i = phi'(u_i) sum_j delta_j W_ji",
+        "eq4", "The gradient df_k/dW_ij = delta_i h_j, delta_i = phi'(u_i) sum_j delta_j W_ji",
         settled(list(exact) == printed, "equals direct differentiation", "differs from direct differentiation",
                 method="12 weights of a network 2-2-2-2, exact rationals"),
     )  # fmt: skip
