@@ -16,6 +16,7 @@ from sympy import (
     Expr,
     Function,
     Indexed,
+    IndexedBase,
     Mul,
     Rational,
     Sum,
@@ -33,11 +34,11 @@ from derive.equation import Equation, LedgerEntry, Step, Verdict
 from derive.errors import DerivationError
 from derive.gaussian import GaussianAverage, average
 from derive.indexed import index_symbol
-from derive.latex import Layout, display, document, escape, latex, layout, parts, width
+from derive.latex import Layout, compile_pdf, display, document, escape, latex, layout, parts, width
 from derive.latex.naming import Names, canonical
 from derive.latex.printer import ordered_terms, pull_constants
 from derive.latex.rows import ROOM
-from derive.ledger import committee_points, compare
+from derive.ledger import PAPERS, committee_points, compare, entries
 from derive.model import committee
 from derive.online import derive_flow
 from derive.symbols import K, M, Q, R, eta, tau, w
@@ -221,11 +222,15 @@ def test_symbols_print_as_the_literature_writes_them() -> None:
 
 
 def test_a_power_of_a_primed_symbol_is_legal_tex() -> None:
-    from sympy import IndexedBase
-
     primed = IndexedBase("Q'")[i, j]
     assert latex(primed) == "Q'_{ij}"
     assert latex(primed**2) == r"Q_{ij}^{\prime 2}"
+
+
+def test_an_index_joins_the_subscript_of_its_letter() -> None:
+    assert latex(IndexedBase("qhat_st")[i + 1]) == r"\hat{q}_{st,i + 1}"
+    assert latex(IndexedBase("mu_B")[i, j] ** 2) == r"\mu_{B,ij}^{2}"
+    assert latex(IndexedBase("sigma^2")[i] ** 2) == r"\left(\sigma^{2}_{i}\right)^{2}"
 
 
 def test_constants_stand_before_their_sum_and_ranges_share_a_sign() -> None:
@@ -365,6 +370,56 @@ def compile_log(text: str, folder: Path) -> str:
     )
     assert run.returncode == 0, run.stdout[-2000:]
     return (folder / "a.log").read_text(errors="replace")
+
+
+def scripts_of_one_letter(text: str) -> list[str]:
+    """Where a subscript follows a subscript, or a superscript a superscript: TeX refuses both."""
+    found = []
+    for sign in "_^":
+        other = "^" if sign == "_" else "_"
+        for match in re.finditer(rf"(?<!\\)\{sign}", text):
+            end = after_group(text, match.end())
+            if text[end : end + 1] == other:
+                end = after_group(text, end + 1)
+            if text[end : end + 1] == sign:
+                found.append(text[match.start() - 10 : end + 10])
+    return found
+
+
+def after_group(text: str, start: int) -> int:
+    """The end of the group in braces, the command or the letter at ``start``, and of blanks after it."""
+    if text[start] == "{":
+        depth, end = 0, start
+        while True:
+            if text[end - 1] != "\\":
+                depth += {"{": 1, "}": -1}.get(text[end], 0)
+            end += 1
+            if depth == 0:
+                break
+    else:
+        end = re.compile(r"\\[a-zA-Z]+|.", re.DOTALL).match(text, start).end()
+    return re.compile(" *").match(text, end).end()
+
+
+def test_the_search_for_double_scripts_finds_them() -> None:
+    assert scripts_of_one_letter(r"a_{i}^{2} + \hat{q}_{st,l} - x_i x_j + \sigma^{2}_{c}") == []
+    for wrong in (r"\hat{q}_{st}_{l}", r"\mu _{B} _{il}", r"\sigma^{2}_{c}^{2}", "x_i_j"):
+        assert len(scripts_of_one_letter(wrong)) == 1
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_ledger_is_legal_tex(paper: str, tmp_path: Path) -> None:
+    """No double scripts; compiled where there is a pdflatex, which a warning of ours would tell of."""
+    text = document(entries(paper), paper)
+    assert scripts_of_one_letter(text) == []
+    made = compile_pdf(text, tmp_path / "ledger.pdf")
+    assert (made is None) == (shutil.which("pdflatex") is None)
+
+
+@needs_latex
+def test_what_pdflatex_refuses_is_said(tmp_path: Path) -> None:
+    with pytest.warns(RuntimeWarning, match="Double subscript"):
+        assert compile_pdf(document([], "$a_b_c$"), tmp_path / "a.pdf") is None
 
 
 def difficult_equations() -> list[Equation]:

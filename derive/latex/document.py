@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def document(items: Iterable[Equation | LedgerEntry], title: str, before: str = 
 
 
 def compile_pdf(text: str, target: Path) -> Path | None:
-    """Compile a document to ``target`` (.pdf); None where there is no pdflatex or it does not succeed.
+    """Compile a document to ``target`` (.pdf); None where there is no pdflatex, or with a warning it fails.
 
     Figures that the document includes are looked for in the folder of ``target``, which is replaced in one
     piece.
@@ -95,7 +96,10 @@ def compile_pdf(text: str, target: Path) -> Path | None:
             subprocess.run(
                 command, cwd=folder, env=environment, capture_output=True, check=True, timeout=LATEX_SECONDS
             )
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            said = (error.output or b"").decode(errors="replace").splitlines()
+            first = next((line for line in said if line.startswith("!")), str(error))
+            warnings.warn(f"no {target.name}: pdflatex stopped with {first!r}", RuntimeWarning, stacklevel=2)
             return None
         source.with_suffix(".pdf").replace(target)
     return target

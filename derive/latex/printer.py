@@ -56,12 +56,17 @@ class Printer(LatexPrinter):
         indices = [self._print(i) for i in expr.indices]
         separator = "" if all(len(i) == 1 for i in indices) else ","
         base = str(self._print(expr.base))
+        own = re.fullmatch(r"(.*)_\{([^{}]*)\}", base)  # TeX takes one subscript
+        if own:
+            return f"{own[1]}_{{{own[2]},{separator.join(indices)}}}"
         return f"{base}_{{{separator.join(indices)}}}"
 
     def _print_Pow(self, expr: Pow) -> str:
         base, power = expr.as_base_exp()
         if isinstance(base, Indexed) and power.is_Integer and power > 1:
             letter, _, indices = self._print_Indexed(base).partition("_")
+            if "^" in letter:  # nor two superscripts
+                return rf"\left({letter}_{indices}\right)^{{{power}}}"
             primes = letter.count("'") * r"\prime "  # TeX takes no power after a prime and an index
             return f"{letter.rstrip(chr(39))}_{indices}^{{{primes}{power}}}"
         return str(super()._print_Pow(expr))

@@ -71,7 +71,7 @@ def _points() -> Iterable[Point]:
 def eq1() -> LedgerEntry:
     b, c, x, y = (Idx(name) for name in "bcxy")
     source = IndexedBase("I")[b, c, x, y]
-    mean, variance, gain, shift = (IndexedBase(name)[c] for name in ("mu", "sigma2", "gamma", "beta"))
+    mean, variance, gain, shift = (IndexedBase(name)[c] for name in ("mu", "sigma^2", "gamma", "beta"))
     right = gain * (source - mean) / sqrt(variance + Symbol("epsilon", positive=True)) + shift
     return paper.definition(
         "eq1", "batch normalization, with mean and variance of a channel over images and places",
