@@ -216,6 +216,12 @@ def test_symbols_print_as_the_literature_writes_them() -> None:
     assert latex(Q[i, j] ** 2) == "Q_{ij}^{2}"
     assert latex(asin(tau)) == r"\arcsin{\left(\tau \right)}"
     assert latex(Symbol("noise")) == r"\mathrm{noise}"
+    assert latex(tau * Symbol("overlap")) == r"\mathrm{overlap} \, \tau"
+    assert latex(Symbol("Var(x_1)")) == r"\mathrm{Var}(x_{1})"
+    assert latex(Symbol("E[u^2]")) == "E[u^{2}]"
+    assert latex(Symbol("w.x")) == r"w \cdot x"
+    assert latex(Symbol("mean of u")) == r"\mathrm{mean}\ \mathrm{of}\ u"
+    assert latex(Function("grad f")(tau)) == r"(\nabla f){\left(\tau \right)}"
     assert latex(GaussianAverage(Symbol("x_i") ** 2, [Symbol("x_i")], [[Q[i, i]]])) == (
         r"\left\langle x_{i}^{2} \right\rangle"
     )

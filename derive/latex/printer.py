@@ -17,6 +17,8 @@ from sympy.printing.precedence import PRECEDENCE
 from derive.gaussian.unevaluated import GaussianAverage
 from derive.symbols import eta
 
+WORD = re.compile(r"\\mathrm\{\w+\}$")
+
 SETTINGS = {"inv_trig_style": "full", "fold_frac_powers": True}
 
 
@@ -49,8 +51,20 @@ class Printer(LatexPrinter):
     def _print_Symbol(self, expr: Symbol, style: str = "plain") -> str:
         if "{" in expr.name:  # a name that is LaTeX, such as C_{u0,u1}
             return re.sub(r"([A-Za-z])(\d+)", r"\1_{\2}", expr.name)
+        if " " in expr.name:
+            return r"\ ".join(self._print(Symbol(word)) for word in expr.name.split())
+        called = re.fullmatch(r"(\w+)([([])(.+)([)\]])", expr.name)
+        if called:  # such as h(t) or E[u^2]
+            return f"{self._print(Symbol(called[1]))}{called[2]}{self._print(Symbol(called[3]))}{called[4]}"
+        if "." in expr.name:
+            return r" \cdot ".join(self._print(Symbol(vector)) for vector in expr.name.split("."))
         text = str(super()._print_Symbol(expr, style=style))
         return rf"\mathrm{{{text}}}" if len(text) > 1 and text.isascii() and text.isalpha() else text
+
+    def _hprint_Function(self, func: str) -> str:
+        if func.startswith("grad "):
+            return rf"(\nabla {super()._hprint_Function(func.removeprefix('grad '))})"
+        return str(super()._hprint_Function(func))
 
     def _print_Indexed(self, expr: Indexed) -> str:
         indices = [self._print(i) for i in expr.indices]
@@ -166,6 +180,8 @@ class Printer(LatexPrinter):
                 piece = rf"\left({piece}\right)"
             if text and piece[0].isdigit() and text[-1].isdigit():
                 text += r" \cdot "
+            elif WORD.search(text) or (text and piece.startswith(r"\mathrm")):
+                text += r" \, "
             elif text:
                 text += " "
             text += piece

@@ -97,7 +97,7 @@ def eq4() -> LedgerEntry:
     loss = Add(*(pull(b, o, x, y) * _output(b, o, x, y) for b, x, y in EVERYWHERE for o in range(OUT)))
     return judge_equation(
         f"{PAPER}.eq4", "a kernel's gradient is the sum of d over images and places (tested on two images of "
-        "3 x 3, two channels)", Function("dL_dK")(*weight), _sum_of_terms(*weight), diff(loss, kernel(*weight)),
+        "3 x 3, two channels)", Function("dL/dK")(*weight), _sum_of_terms(*weight), diff(loss, kernel(*weight)),
         source="bjorck2018, (4)", points=list(_points()),
     )  # fmt: skip
 

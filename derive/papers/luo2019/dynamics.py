@@ -35,7 +35,7 @@ from derive.papers.luo2019.setting import (
 from derive.perceptron import perceptron_model
 from derive.symbols import N, Q, eta_g, g, x
 
-xx = Symbol("xx", positive=True)
+xx = Symbol("x.x", positive=True)
 """x.x of one sample, of mean one."""
 
 

@@ -48,7 +48,7 @@ def point(seed: int) -> Point:
         "gamma": gain, "L": length, "R": cosine, "h": student, "t": teacher,
         "g": [gain], "Q": [[length**2]], "x": [length * student / gain], "y": [teacher],
         "delta": (1 + 2 * student / 3) * (teacher + teacher**2 / 3 - student - student**2 / 3),
-        **{name: Rational(draw.randint(20, 200), 100) for name in ("eta", "zeta", "xx")},
+        **{name: Rational(draw.randint(20, 200), 100) for name in ("eta", "zeta", "x.x")},
     }  # fmt: skip
 
 
