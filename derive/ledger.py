@@ -174,7 +174,7 @@ def judge_equation(
     if isinstance(derived, Equation):
         ours = replace(derived, name=name)
     else:
-        ours = Equation(name, left, derived, source="derived from the sample loss")
+        ours = Equation(name, left, derived, source="derived from the definitions")
     return LedgerEntry(
         name=name,
         paper=name.split(".")[0],
