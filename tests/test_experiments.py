@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from argparse import Namespace
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,6 +85,40 @@ def test_a_damaged_piece_is_computed_again(tmp_path, capsys):
     piece.write_bytes(piece.read_bytes()[:-3])
     assert (context.pieces(noise, settings)[0]["numbers"] == first[0]["numbers"]).all()
     assert "damaged" in capsys.readouterr().err
+
+
+ENDLESS = """
+import sys, time
+from pathlib import Path
+from validate.experiments import Context
+
+def endless(number):
+    print("at work", flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    with Context(Path(sys.argv[1]), workers=2) as context:
+        context.pieces(endless, [{"number": 1}, {"number": 2}])
+"""
+
+
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    """Of a run that is killed nothing computes on: the last process that holds its output closes it."""
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    command = [sys.executable, "endless.py", str(tmp_path)]
+    path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+    run = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path},
+        start_new_session=True,
+    )  # fmt: skip
+    assert run.stdout is not None
+    try:
+        assert run.stdout.readline() == b"at work\n"
+        run.kill()
+        run.communicate(timeout=30)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
 
 
 def test_a_run_writes_a_report_and_says_how_it_ended(tmp_path, one_experiment, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -135,8 +136,22 @@ class Context:
     def _workers(self) -> ProcessPoolExecutor:
         if self._pool is None:
             # Spawned, not forked: numerical libraries run threads, which a fork would copy half-done.
-            self._pool = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"))
+            self._pool = ProcessPoolExecutor(
+                self.workers, multiprocessing.get_context("spawn"), _end_with_parent
+            )
         return self._pool
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed, by a batch system for example, does not compute on for nobody."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _call(function: PieceFunction, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
