@@ -5,6 +5,7 @@ from __future__ import annotations
 from sympy import Add, Derivative, Expr, Function, S, Sum, Symbol, asin, expand_mul, pi, sqrt
 
 from derive.activation import Activation, activation
+from derive.closing import close_averages
 from derive.equation import Equation, LedgerEntry, Verdict
 from derive.fields import i, j, n
 from derive.gradient import gradient_amplitude
@@ -261,7 +262,7 @@ def _drift(variable: str, factor: Expr) -> tuple[Expr, Expr]:
     rate = derived.drift if variable == "Q" else derived[variable].averages
     terms = Add.make_args(expand_mul(rate * factor, deep=False))
     teacher = Add(*(term for term in terms if term.has(v)))
-    return teacher, Add(*terms) - teacher
+    return close_averages(teacher), close_averages(Add(*terms) - teacher)
 
 
 def _judge_closed(name: str, statement: str, left: Expr, printed: Expr, derived: Expr) -> LedgerEntry:
@@ -339,7 +340,7 @@ def eq13() -> LedgerEntry:
         "the closed generalization error for erf",
         Symbol("epsilon_g"),
         _printed_eq13(),
-        flow("batch-without-radial").error_averages,
+        close_averages(flow("batch-without-radial").error_averages),
         ASSUMED,
         (SHARED_SCALE,),
         source="takagi2020 (13)",
