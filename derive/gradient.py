@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sympy import Add, DiracDelta, Dummy, Expr, Indexed, IndexedBase, Mul, S, Sum, Symbol
+from sympy import Add, Derivative, DiracDelta, Dummy, Expr, Indexed, IndexedBase, Mul, S, Sum, Symbol
 
 from derive.errors import DerivationError
 from derive.fields import expectation, i, j, overlap
@@ -24,6 +24,11 @@ def gradient_amplitude(model: Model) -> Callable[[Symbol], Expr]:
     if template.has(DiracDelta):
         raise DerivationError(
             f"the loss of {model.name} jumps in a preactivation: it has no gradient to descend"
+        )
+    for unknown in template.atoms(Derivative):
+        raise DerivationError(
+            f"the loss of {model.name} holds {type(unknown.expr).__name__}, whose derivative sympy does not know: "
+            "it has no gradient to descend"
         )
     return lambda index: template.xreplace({i: index})
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from scipy.special import erf as scipy_erf
-from sympy import Heaviside, IndexedBase, Symbol, erf, sqrt, tanh
+from sympy import Heaviside, IndexedBase, Symbol, erf, floor, sqrt, tanh
 
 from derive.closing import close_averages
 from derive.errors import DerivationError
@@ -312,6 +312,7 @@ def test_what_no_rule_closes_stays_in_the_flow() -> None:
         (lambda: Model(loss=student_sum(IndexedBase("z")[unit])), "which is not declared; arrays are"),
         (lambda: derive_flow(Model(loss=tanh(student_sum(x[unit])))), "inside tanh cannot be averaged"),
         (lambda: derive_flow(Model(loss=student_sum(Heaviside(x[unit])) ** 2)), "jumps in a preactivation"),
+        (lambda: derive_flow(Model(loss=student_sum(floor(x[unit])) ** 2)), "holds floor, whose derivative"),
         (lambda: derive_flow(committee("erf"))["C"], "the flow has no 'C'"),
     ],
 )
