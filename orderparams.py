@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import NoReturn
+from typing import Any, NoReturn
 
 PACKAGES = ("derive", "numerics", "validate")
 INTERRUPTED = 130
@@ -21,6 +21,11 @@ BROKEN_PIPE = 141
 
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, with the nearest known word."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # A range that begins below zero, as -1:2:3, is a value and no option.
+        self._negative_number_matcher = re.compile(r"^-(\d+|\d*\.\d+)([eE:].*)?$")
 
     def error(self, message: str) -> NoReturn:
         choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)

@@ -10,6 +10,8 @@ from sympy import (
     Heaviside,
     Matrix,
     Max,
+    Or,
+    Piecewise,
     Rational,
     Symbol,
     exp,
@@ -74,6 +76,7 @@ def test_quadratic_energies_by_the_determinant_of_all_replicas() -> None:
     assert simplify(by_determinant - free_energy(known("linear")).energetic) == 0
 
 
+HUBER = Piecewise(((t - x) ** 2 / 2, Abs(t - x) < 1), (Abs(t - x) - Rational(1, 2), True))
 LOSSES = {
     "relu": known("relu").target[0],
     "hinge": Max(0, 1 - x * sign(t)),
@@ -81,6 +84,12 @@ LOSSES = {
     "errors": Heaviside(-x * t),
     "deadzone": Max(0, x - 1) + Max(0, -x - Rational(1, 2)),
     "huber-like": Max(x, 0) ** 2 + t * x,
+    "huber": HUBER,
+    "huber by cases": Piecewise(
+        (t - x - Rational(1, 2), x < t - 1), ((t - x) ** 2 / 2, x <= t + 1), (x - t - Rational(1, 2), True)
+    ),
+    "insensitive": Max(0, Abs(x - t) - 1),
+    "outside": Piecewise((1, Or(x > 1, x < -1)), (0, True)),
 }
 
 
@@ -97,7 +106,8 @@ def test_inner_averages_close_on_pieces(name: str) -> None:
             at = loss.subs({x: point[m] + float(width) * z, t: point[t]})
             return mpmath.exp(-point[beta] * mpmath.mpf(float(at)) - z * z / 2) / mpmath.sqrt(2 * mpmath.pi)
 
-        kinks = sorted((k - point[m]) / width for k in (-1, -0.5, 0, 1, point[t]))
+        places = (-1, -0.5, 0, 1, point[t] - 1, point[t], point[t] + 1)
+        kinks = sorted((k - point[m]) / width for k in places)
         numeric = mpmath.quad(integrand, [-12, *kinks, 12])
         exact = {s: Rational(str(v)) for s, v in point.items()}
         closed = float(partition(found).subs(exact).evalf(30))

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize
 from scipy.special import ndtr
-from sympy import exp, log
+from sympy import Abs, Piecewise, exp, log
 
 from derive.replica import Energy, known
 from derive.replica.symbols import noise, x, y
@@ -174,13 +174,43 @@ def test_a_smooth_loss_by_quadrature_agrees_with_the_closed_one() -> None:
         assert pytest.approx(exact.R, abs=1e-10) == ours.R and abs(ours.Q - exact.Q) < 1e-10
 
 
+def test_the_loss_of_huber_by_direct_minimization() -> None:
+    """Squares up to 1/2, linear beyond, with noise that is mostly beyond: 40 draws of 200 weights each."""
+    size, load, ridge, noise_variance, knee = 200, 2.0, 0.3, 2.0, 0.5
+    gap = y + noise - x
+    loss = Piecewise((gap**2 / 2, Abs(gap) < knee), (knee * Abs(gap) - knee**2 / 2, True))
+    (theory,) = solve(Energy("huber", loss, (y - x) ** 2), [load], np.inf, noise_variance, ridge)
+    random = np.random.default_rng(11)
+    found = []
+    for _ in range(40):
+        inputs = random.standard_normal((int(load * size), size)) / np.sqrt(size)
+        teacher = random.standard_normal(size)
+        teacher *= np.sqrt(size) / np.linalg.norm(teacher)
+        label = inputs @ teacher + np.sqrt(noise_variance) * random.standard_normal(len(inputs))
+
+        def energy(J: np.ndarray, inputs: np.ndarray = inputs, label: np.ndarray = label) -> tuple:
+            rest = inputs @ J - label
+            slope = np.clip(rest, -knee, knee)
+            value = (slope * (rest - slope / 2)).sum() + ridge * (J @ J) / 2
+            return value, inputs.T @ slope + ridge * J
+
+        J = minimize(energy, np.zeros(size), jac=True, method="L-BFGS-B", options={"gtol": 1e-8}).x
+        found.append((J @ J / size, J @ teacher / size, energy(J)[0] / size))
+    mean, error = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / np.sqrt(len(found))
+    assert np.abs((mean - [theory.q, theory.R, theory.free_energy]) / error).max() < 3.5
+    (squares,) = solve(known("linear"), [load], np.inf, noise_variance, ridge)
+    assert abs(squares.q - theory.q) > 10 * error[0], "what least squares would give"
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (["linear", "--alpha", "0"], "alpha must be a positive number"),
         (["linear", "--alpha", "0.5", "--ridge", "-0.1"], "leaves the energy without a minimum"),
         (["linear", "--alpha", "4", "--ridge", "-1.1"], "lowest eigenvalue of the inputs' correlations is 1"),
+        (["linear", "--alpha", "0.5", "--ridge", "-0.1"], "correlations is 0"),
         (["relu", "--alpha", "4", "--ridge", "-0.1"], "without a minimum"),
+        (["linear", "--alpha", "-1:2:3"], "alpha must be a positive number, not -1"),
         (["linear", "--alpha", "1"], "diverge at alpha = 1"),
         (["linear", "--alpha", "0.5", "--beta", "3"], "cannot be normalized"),
         (["linear", "--alpha", "1", "--beta", "0"], "beta must be"),

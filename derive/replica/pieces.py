@@ -6,10 +6,32 @@ The inner problem of one example: a field x = m + sqrt(Delta) z with z normal, w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sympy import Abs, Dummy, Expr, Heaviside, Max, Min, Piecewise, Poly, S, erf, exp, oo, sign, sqrt
+from sympy import (
+    Abs,
+    And,
+    Dummy,
+    Expr,
+    Ge,
+    Gt,
+    Heaviside,
+    Le,
+    Lt,
+    Max,
+    Min,
+    Or,
+    Piecewise,
+    Poly,
+    S,
+    erf,
+    exp,
+    oo,
+    sign,
+    sqrt,
+)
+from sympy.logic.boolalg import Boolean
 
 from derive.errors import DerivationError
 from derive.replica.symbols import Delta, beta, m, t, x
@@ -36,7 +58,7 @@ class Piece:
 def pieces(loss: Expr) -> tuple[Piece, ...] | None:
     """The pieces of a loss in order, or None for a loss that is not quadratic on pieces with known ends.
 
-    At most one end may move with the target; ends that are numbers are put in order.
+    Ends are numbers, or all move with the target alike, so that their order is known.
 
     Raises DerivationError for a piece that is concave: it is unbounded, or has its minimum at an end only.
     """
@@ -53,27 +75,83 @@ def pieces(loss: Expr) -> tuple[Piece, ...] | None:
             return None
         slope = argument.diff(x)
         ends.add((-argument.subs(x, 0) / slope).cancel())
-    if len(ends) > 1 and not all(end.is_number for end in ends):
+    first = next(iter(sorted(ends, key=str)), S.Zero)
+    offsets = {end: (end - first).expand() for end in ends}
+    if not all(offset.is_number for offset in offsets.values()):
         return None
-    ordered = sorted(ends, key=lambda end: end if end.is_number else S.Zero)
+    ordered = sorted(ends, key=lambda end: offsets[end])
     found = [
         _piece(kinked, switches, low, high) for low, high in zip([-oo, *ordered], [*ordered, oo], strict=True)
     ]
-    return None if None in found else tuple(p for p in found if p is not None)
+    whole: list[Piece] = []
+    for piece in found:
+        if piece is None:
+            return None
+        if whole and (whole[-1].a, whole[-1].b, whole[-1].c) == (piece.a, piece.b, piece.c):
+            piece = replace(piece, low=whole.pop().low)
+        whole.append(piece)
+    return tuple(whole)
 
 
 def _as_jumps(loss: Expr) -> Expr | None:
-    """The loss with every kink written by steps and signs."""
+    """The loss with every kink written by steps and signs of linear functions, or None."""
+    for branches in sorted(loss.atoms(Piecewise), key=lambda atom: atom.count_ops()):
+        jumps = _branches(branches)
+        if jumps is None:
+            return None
+        loss = loss.replace(branches, jumps)
     if loss.has(Piecewise):
         return None
-    loss = loss.replace(Abs, lambda u: u * sign(u))
+    loss = loss.replace(Heaviside, lambda gap, *_: _step(gap))
     while loss.has(Max, Min):
         extremum = next(iter(loss.atoms(Max, Min)))
         first, *rest = extremum.args
         other = rest[0] if len(rest) == 1 else extremum.func(*rest)
         gap = first - other if isinstance(extremum, Max) else other - first
-        loss = loss.xreplace({extremum: other + (first - other) * Heaviside(gap)})
-    return loss
+        loss = loss.xreplace({extremum: other + (first - other) * _step(gap)})
+    return loss.replace(Abs, lambda u: u * sign(u))
+
+
+def _branches(loss: Expr) -> Expr | None:
+    """A Piecewise as a sum over its branches, each times the step that it holds and none before it does."""
+    total: Expr = S.Zero
+    left: Expr = S.One
+    for value, condition in loss.args:
+        holds = _indicator(condition)
+        if holds is None:
+            return None
+        total += left * holds * value
+        left *= 1 - holds
+    return total
+
+
+def _indicator(condition: Boolean) -> Expr | None:
+    """1 where a condition holds and 0 elsewhere, by steps; None for a condition of another kind."""
+    if condition in (S.true, S.false):
+        return S.One if condition == S.true else S.Zero
+    if isinstance(condition, Gt | Ge):
+        return _step(condition.lhs - condition.rhs)
+    if isinstance(condition, Lt | Le):
+        return _step(condition.rhs - condition.lhs)
+    if not isinstance(condition, And | Or):
+        return None
+    parts = [_indicator(part) for part in condition.args]
+    if any(part is None for part in parts):
+        return None
+    product: Expr = S.One
+    for part in parts:
+        product *= part if isinstance(condition, And) else 1 - part
+    return product if isinstance(condition, And) else 1 - product
+
+
+def _step(gap: Expr) -> Expr:
+    """Heaviside(gap), where the gap is linear in one absolute value by the two signs of what is inside."""
+    sizes = sorted(gap.atoms(Abs), key=str)
+    slope = gap.xreplace({sizes[0]: _SIZE}).diff(_SIZE) if len(sizes) == 1 else S.NaN
+    if not slope.is_extended_nonzero or not slope.is_number:
+        return Heaviside(gap)
+    above, below = (Heaviside(gap.xreplace({sizes[0]: side * sizes[0].args[0]})) for side in (1, -1))
+    return above * below if slope.is_negative else 1 - (1 - above) * (1 - below)
 
 
 def _piece(loss: Expr, switches: Sequence[Any], low: Expr, high: Expr) -> Piece | None:
@@ -85,7 +163,7 @@ def _piece(loss: Expr, switches: Sequence[Any], low: Expr, high: Expr) -> Piece 
             continue
         slope = argument.diff(x)
         end = (-argument.subs(x, 0) / slope).cancel()
-        above = low == end or (low.is_number and end.is_number and bool(low >= end))
+        above = low != -oo and bool((low - end).expand() >= 0)
         fixed[switch] = switch.func(slope if above else -slope)
     inside = loss.xreplace(fixed).expand()
     if not inside.is_polynomial(x) or Poly(inside, x).degree() > 2:

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 from scipy.special import log_ndtr, logsumexp
-from sympy import Expr, Symbol, lambdify
+from sympy import Derivative, DiracDelta, Expr, Integral, S, Symbol, lambdify
+from sympy.core.function import AppliedUndef
 
 from derive.replica.pieces import Piece
 from derive.replica.symbols import noise, t, x
@@ -168,7 +169,12 @@ class SmoothInner:
 
     def __init__(self, loss: Expr) -> None:
         self.nodes = 400
-        self._loss = on_arrays([loss, loss.diff(x), loss.diff(x, 2)], (x, t, noise))
+        # The curvature at a kink is left out: a minimizer that rests there is refused below.
+        wanted = [loss, loss.diff(x), loss.diff(x, 2).replace(DiracDelta, lambda *_: S.Zero)]
+        unknown = sorted({str(f.func) for e in wanted for f in e.atoms(AppliedUndef, Derivative, Integral)})
+        if unknown:
+            raise InputError(f"the loss or its slope holds {', '.join(unknown)}, which has no numbers")
+        self._loss = on_arrays(wanted, (x, t, noise))
 
     def posterior(
         self, m: np.ndarray, t: np.ndarray, noise: np.ndarray, Delta: float, beta: float
@@ -203,7 +209,13 @@ class SmoothInner:
                 field = field + np.clip(step, -0.05, 0.05)
                 if np.abs(step).max(initial=0) < 1e-15:
                     break
-            loss, _, curvature = self._loss(field, t, noise)
+            loss, slope, curvature = self._loss(field, t, noise)
+            scale = 1 + np.abs(slope) + np.abs(field)
+            if not (np.abs(slope + softness * (field - m)) < 1e-9 * scale).all():
+                raise InputError(
+                    "the minimum of the loss near a given field is not found: it rests at a kink, or there is none; "
+                    "give a finite beta"
+                )
             rigid = curvature / (curvature + softness)
             return [field - m, rigid, loss, -(loss + softness * (field - m) ** 2 / 2)]
 
@@ -235,7 +247,7 @@ def _truncated(below: np.ndarray, above: np.ndarray, log_inside: np.ndarray) -> 
     def density(at: np.ndarray) -> np.ndarray:
         return np.exp(np.where(np.isinf(at), -np.inf, -(at**2) / 2 - log_inside)) / np.sqrt(2 * np.pi)
 
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         left, right = density(below), density(above)
         mean = left - right
         moment = np.where(np.isinf(below), 0, below * left) - np.where(np.isinf(above), 0, above * right)

@@ -74,6 +74,8 @@ class Problem:
         found = pieces(loss)
         self.inner: Inner = SmoothInner(loss) if found is None else PiecewiseInner(found)
         self.quadratic = found is not None and len(found) == 1
+        # Of a quadratic loss in x: 0 where it depends on the target.
+        self.curvature = float(2 * found[0].a) if found and self.quadratic and found[0].a.is_number else 0.0
         self.variance = float(variance.subs(noise_variance, noise))
         self.separate_noise = noise if separate else 0.0
         self.ground = bool(np.isinf(beta)) and not self.inner.counts_errors
@@ -102,12 +104,12 @@ class Problem:
         if self.spherical:
             return
         strength = self.ridge(load)
-        edge = -((1 - np.sqrt(load)) ** 2) if load > 1 else 0.0
-        if strength < 0 and not (self.energy.name.startswith("linear") and strength > edge):
+        lowest = self.curvature * (1 - np.sqrt(load)) ** 2 if load > 1 else 0.0
+        if strength < 0 and strength <= -lowest:
             raise InputError(
                 f"a negative ridge of {strength:g} leaves the energy without a minimum at alpha = {load:g}"
                 + (
-                    f": the lowest eigenvalue of the inputs' correlations is {-edge:.6g}"
+                    f": the lowest eigenvalue of the inputs' correlations is {lowest:.6g}"
                     if self.quadratic
                     else ""
                 )
