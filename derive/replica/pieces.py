@@ -135,11 +135,11 @@ def _indicator(condition: Boolean) -> Expr | None:
         return _step(condition.rhs - condition.lhs)
     if not isinstance(condition, And | Or):
         return None
-    parts = [_indicator(part) for part in condition.args]
-    if any(part is None for part in parts):
-        return None
     product: Expr = S.One
-    for part in parts:
+    for inside in condition.args:
+        part = _indicator(inside)
+        if part is None:
+            return None
         product *= part if isinstance(condition, And) else 1 - part
     return product if isinstance(condition, And) else 1 - product
 
