@@ -167,6 +167,12 @@ def test_a_fault_of_ours_keeps_its_traceback(run_file: Path, monkeypatch: pytest
         main(["simulate", str(run_file)])
 
 
+def test_too_little_memory_says_how_much(capsys: pytest.CaptureFixture[str]) -> None:
+    assert orderparams.main(["fim", "--simulate", "--samples", "400000000", "--width", "100000"]) == 2
+    error = capsys.readouterr().err
+    assert "too little memory" in error and "iB" in error and error.count("\n") == 1
+
+
 def test_every_command_can_be_imported(capsys: pytest.CaptureFixture[str]) -> None:
     """The bodies are named as text, so that nothing is imported early: each name must lead somewhere."""
     import importlib
