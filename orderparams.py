@@ -362,8 +362,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except MemoryError as error:  # numpy's says how much was asked for
-        refused = error or "an array was refused"
-        print(f"orderparams: too little memory here: {refused}; take smaller sizes", file=sys.stderr)
+        refused = " ".join(str(error).split()) or "an array was refused"
+        print(f"orderparams: too little memory: {refused}; take smaller sizes", file=sys.stderr)
         return 2
     except ImportError as error:
         if (error.name or "").partition(".")[0] in PACKAGES:

@@ -173,6 +173,19 @@ def test_too_little_memory_says_how_much(capsys: pytest.CaptureFixture[str]) -> 
     assert "too little memory" in error and "iB" in error and error.count("\n") == 1
 
 
+def test_too_little_memory_without_a_size(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python's own MemoryError has no text."""
+
+    def refuse(_: object) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr("validate.fim.fim", refuse)
+    assert orderparams.main(["fim"]) == 2
+    assert "too little memory: an array was refused; take smaller sizes" in capsys.readouterr().err
+
+
 def test_every_command_can_be_imported(capsys: pytest.CaptureFixture[str]) -> None:
     """The bodies are named as text, so that nothing is imported early: each name must lead somewhere."""
     import importlib
