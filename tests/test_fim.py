@@ -53,3 +53,23 @@ def test_one_network_has_no_standard_error(capsys: pytest.CaptureFixture[str]) -
         orderparams.main(["fim", "--simulate", "--replicas", "1"])
     assert caught.value.code == 2
     assert "at least 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("outputs", ["1", "3"])
+def test_batch_normalization_in_the_last_layer_ends_where_its_bulk_does(
+    outputs: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The bulk of mean subtraction over the variance of an output.
+
+    The variances of several outputs differ at finite width, and the top eigenvalue belongs to the smallest: there
+    the prediction is below.
+    """
+    words = ("--width", "200", "--samples", "200", "--normalization", "batch-last", "--replicas", "16")
+    found = row(capsys, *words, "--outputs", outputs)
+    gap = found["measured_top"] - found["lambda_max"]
+    if outputs == "1":
+        assert abs(gap) < 3 * found["measured_top_error"] < 0.15 * found["lambda_max"]
+    else:
+        assert 0 < gap < 0.25 * found["lambda_max"]
+    assert found["lower"] < found["bulk_lower"] < found["measured_lambda_max"] < found["bulk_upper"]
+    assert found["lambda_max"] == found["bulk_edge"] > 1.2 * found["lower"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from argparse import Namespace
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
@@ -18,7 +19,7 @@ from derive.wide import Layer, Network, network
 from numerics.runtime import userfile
 from numerics.runtime.errors import InputError, unknown_name
 from numerics.wide.fixed_points import fixed_point
-from numerics.wide.predict import Prediction, order_parameters, predict
+from numerics.wide.predict import Prediction, inverse_variances, order_parameters, predict
 from numerics.wide.proportional import bulk
 from numerics.wide.units import SamplesAlike
 from numerics.wide.values import DOUBLE
@@ -87,25 +88,35 @@ def fim_theory(arguments: Namespace) -> dict[str, Any]:
 
     ``bulk_edge``: where the spectrum ends that mean subtraction leaves, at this T/M; without normalization it lies
     below lambda_max.  ``bulk_lower`` and ``bulk_upper``: bounds by its first two moments.  With mean subtraction
-    and more than two samples lambda_max *is* this edge (at two, one eigenvalue is left: the blocks' own).
+    and more than two samples lambda_max *is* this edge (at two, one eigenvalue is left: the blocks' own), and so it
+    is with batch normalization in the last layer, which divides all this by the variance of an output.
     """
     ((_, model),) = networks(arguments)
     found = predict(model, arguments.width, arguments.samples, corrections=True)
     columns = theory_columns(found)
-    if model.normalization in ("none", "mean") and arguments.samples > 1:
-        columns |= _bulk(model, arguments.width, arguments.samples)
-        if model.normalization == "mean" and arguments.samples > 2 and columns["bulk_edge"] is not None:
+    if model.normalization in ("none", "mean", "batch-last") and arguments.samples > 1:
+        columns |= _bulk(found)
+        if model.normalization != "none" and arguments.samples > 2 and columns["bulk_edge"] is not None:
             columns |= {"lambda_max": columns["bulk_edge"], "learning_rate": 2 / columns["bulk_edge"]}
     return columns
 
 
-def _bulk(model: Network, width: int, samples: int) -> dict[str, float | None]:
+def _bulk(found: Prediction) -> dict[str, float | None]:
     """The columns of the bulk, None where samples are too alike for it to be computed."""
+    model, samples = found.network, found.samples
+    scale = square = 1.0
+    if model.normalization == "batch-last":
+        scale, square = inverse_variances(found.order_parameters, samples)
+        model = replace(model, normalization="mean")
     try:
-        rest = bulk(model, samples / width, max(2, width))
+        rest = bulk(model, samples / found.width, max(2, found.width))
     except SamplesAlike:
         return {"bulk_edge": None, "bulk_lower": None, "bulk_upper": None}
-    return {"bulk_edge": rest.edge, "bulk_lower": rest.lower, "bulk_upper": rest.upper(samples)}
+    return {
+        "bulk_edge": rest.edge * scale,
+        "bulk_lower": rest.lower * scale,
+        "bulk_upper": rest.upper(samples) * math.sqrt(square),
+    }
 
 
 def theory_columns(found: Prediction) -> dict[str, Any]:

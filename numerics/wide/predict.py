@@ -13,7 +13,7 @@ from sympy import Integer, Symbol, lambdify
 from derive.equation import Equation
 from derive.wide import Network
 from derive.wide import layer_normalization as layerwise
-from derive.wide.batch_last import batch_last, mean_over_weights, spread
+from derive.wide.batch_last import Q_1, Q_2, batch_last, mean_over_weights, spread
 from derive.wide.batch_middle import batch_middle
 from derive.wide.gram import bias_gradients, kappas
 from derive.wide.signals import Signals, signals
@@ -134,10 +134,22 @@ def _statistics(given: Statistics, values: Values) -> Numbers:
     return tuple(None if e is None else float(_at(e, values)) for e in equations)  # type: ignore[return-value]
 
 
+def inverse_variances(found: Signals, samples: int) -> tuple[float, float]:
+    """E[1/sigma^2] and E[1/sigma^4] over the weights of the last layer, sigma^2 the variance of one of its units.
+
+    They exist for more than three and more than five ``samples``.
+    """
+    at = {spread: float(found.q_t[-1] - found.q_st[-1]), T: samples, C: 1}
+    means = mean_over_weights()
+    return float(means[Q_1].xreplace(at)), float(means[Q_2].xreplace(at))
+
+
 def _batch_last(values: Values, found: Signals) -> Numbers:
-    own = {spread: float(found.q_t[-1] - found.q_st[-1])}
-    means = {name: float(e.xreplace({**values, **own})) for name, e in mean_over_weights().items()}
-    return _statistics(batch_last(), {**values, **means})
+    """The lower bound is a mean over Q_2/Q_1 >= Q_1/C, whose mean is known."""
+    one, two = (values[C] * mean for mean in inverse_variances(found, values[T]))
+    mean, largest, _, upper = _statistics(batch_last(), {**values, Q_1: one, Q_2: two})
+    lower = _at(batch_last().lower, {**values, Q_1: one, Q_2: one**2 / values[C]})
+    return mean, largest, float(lower), upper
 
 
 def _layer(values: Values, found: Signals) -> Numbers:
