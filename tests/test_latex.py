@@ -360,6 +360,13 @@ def test_words_hold_formulas() -> None:
         (False, " of claim-eta2 in gain_rate"),
     ]
     assert list(parts("m_lambda, delta_i")) == [(True, r"m_{\lambda}"), (False, ", "), (True, r"\delta_{i}")]
+    assert list(parts("M^-0.15, N^(-1/2) and q_t^l.")) == [
+        (True, "M^{-0.15}"), (False, ", "), (True, "N^{-1/2}"), (False, " and "), (True, "q_{t}^{l}"), (False, "."),
+    ]  # fmt: skip
+    assert list(parts("M^(1 ± 0.1)")) == [(True, r"M^{1 \pm 0.1}")]
+    assert list(parts("e^(i tau) or X^tail-")) == [
+        (False, "e^(i "), (True, r"\tau"), (False, ") or X^tail-"),
+    ]  # fmt: skip
     assert escape("50 % & more_words {x}") == r"50 \% \& more\_\allowbreak{}words \{x\}"
 
 

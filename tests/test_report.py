@@ -60,6 +60,8 @@ def report() -> Report:
         Check(
             "a", "Q_11 at the end", 0.5, 0.512, "|z| < 3", True, 0.01, 1.2, 0.23, {"no $\\eta^2$ term": 0.97}
         ),
+        Check("tails: M = 3", "light tails", 1.0, 1.1, "|z| < 3", True, 0.1, 1.0),
+        Check("tails: M = 4", "light tails", 1.0, 1.0, "|z| < 3", True, 0.1, 4e-15),
         Check("b", "heavy tails", np.array([1.0, 2.0]), None, "|z| < 3", None, details={"why": "left out"}),
     )
     findings = (
@@ -87,7 +89,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 class Page(HTMLParser):
     """Tags, identifiers and addresses of a page; complains about tags that do not close."""
 
-    VOID = ("meta", "img", "br", "link")
+    VOID = ("meta", "img", "br", "wbr", "link")
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -137,6 +139,9 @@ def test_it_says_what_was_stated_measured_and_decided(written: dict[str, Path]) 
         "|z| &lt; 3",
         "with probability 0.97",
         "left out",
+        '>light tails<span class="case">M = 3</span><',
+        '<td class="figure">0.00</td>',
+        "paper2020.<wbr>claim-<wbr>flat",
         "batch",
         "gcc",
         "3.2 s",
@@ -173,7 +178,7 @@ def test_the_json_twin_feeds_the_ledger(written: dict[str, Path]) -> None:
     assert (merged.verdict.kind, merged.verdict.reason) == ("refuted", "It is fast.")
     experiment = loaded["experiments"][0]
     assert experiment["settings"] == {"sizes": [100, 300], "rates": {"eta": 0.1}, "batch": "inf"}
-    assert [check["outcome"] for check in experiment["checks"]] == ["passed", "not tested"]
+    assert [check["outcome"] for check in experiment["checks"]] == ["passed", "passed", "passed", "not tested"]
     assert experiment["checks"][1]["predicted"] == [1.0, 2.0]
     assert experiment["figures"][0]["name"] == "made-up.curves"
     assert loaded["ledger"][0]["derived"]["srepr"].startswith("Equality(")

@@ -1,7 +1,7 @@
 """Words with formulas in them, as meanings, statements and notes are written.
 
 In such text ``$...$`` is LaTeX mathematics; so are letters with an index or a power and the names of Greek
-letters (Q_ij, g_i^2, tau, eta^2), and sqrt( and << become signs.
+letters (Q_ij, g_i^2, tau, M^-0.15, N^(-1/2)), and sqrt( and << become signs.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import unicodedata
 from collections.abc import Iterator
 
 GREEK = "alpha|beta|gamma|delta|epsilon|zeta|eta|kappa|lambda|rho|sigma|tau|phi"
+POWER = r"\^(?:\([\w+/.-]+(?: ± [\d.]+)?\)|-?(?:\d+(?:\.\d+)?|[A-Za-z]))"
 FORMULA = re.compile(
     r"\$([^$]+)\$"
-    rf"|(?<![\w-])(?:({GREEK})|([A-Za-z])(?=_|\^\d))(?:_({GREEK}|[A-Za-z0-9]{{1,3}}))?(?:\^(\d))?(?![\w-])"
+    rf"|(?<![\w-])(?:({GREEK})|([A-Za-z])(?=_|{POWER}(?![\w-])))(?:_({GREEK}|[A-Za-z0-9]{{1,3}}))?({POWER})?(?![\w-])"
 )
 GREEK_INDEX = re.compile(GREEK)
 ROOT = re.compile(rf"(?<!\w)sqrt\(({GREEK}|[A-Za-z](?:_[A-Za-z0-9]{{1,3}})?)\)")
@@ -47,7 +48,8 @@ def _letter(greek: str | None, latin: str | None, index: str | None, power: str 
     letter = rf"\{greek}" if greek else str(latin)
     if index and GREEK_INDEX.fullmatch(index):
         index = rf"\{index}"
-    return letter + (f"_{{{index}}}" if index else "") + (f"^{{{power}}}" if power else "")
+    raised = power.strip("^()").replace("±", r"\pm") if power else ""
+    return letter + (f"_{{{index}}}" if index else "") + (f"^{{{raised}}}" if raised else "")
 
 
 def _root(match: re.Match[str]) -> str:

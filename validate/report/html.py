@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections import Counter
 from collections.abc import Mapping
 from importlib import resources
@@ -41,6 +42,8 @@ def render(report: Report, drawings: Mapping[str, str | bytes]) -> str:
         listed=text.listed,
         anchor=anchor,
         badge=badge,
+        breakable=breakable,
+        score=text.score,
     )
     folder = resources.files("validate.report")
     template = environment.from_string((folder / "template.html").read_text(encoding="utf-8"))
@@ -64,6 +67,11 @@ def badge(kind: str) -> Markup:
     return Markup('<span class="badge {}"><span aria-hidden="true">{}</span> {}</span>').format(
         kind.replace(" ", "-"), SYMBOLS[kind], kind
     )
+
+
+def breakable(name: str) -> Markup:
+    """A dotted name that may go on in the next line after a dot, a hyphen or an underscore."""
+    return Markup("<wbr>").join(re.findall(r"[^._-]*[._-]|[^._-]+", name))
 
 
 def _drawing(content: str | bytes) -> Markup:

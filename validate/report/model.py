@@ -102,6 +102,11 @@ class ExperimentResult:
     seconds: float | None = None
     complete: bool = True
 
+    def case(self, check: Check) -> str:
+        """What tells a check from others with its statement: its name, after a colon; "" for one of a kind."""
+        alike = sum(other.statement == check.statement for other in self.checks)
+        return "" if alike == 1 else check.name.partition(": ")[2] or check.name
+
 
 @dataclass(frozen=True)
 class Row:

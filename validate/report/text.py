@@ -68,6 +68,11 @@ def probability(value: float | None) -> str:
     return "< 0.0001" if value < 1e-4 else "> 0.999" if value > 0.999 else f"{value:.2g}"
 
 
+def score(value: float | None) -> str:
+    """A z-score: noise about zero, so two decimals, and powers of ten only where it is absurd."""
+    return "—" if value is None else f"{value:.2f}".replace("-", "−") if abs(value) < 1e4 else f"{value:.1e}"
+
+
 def duration(seconds: float | None) -> str:
     if seconds is None:
         return "—"

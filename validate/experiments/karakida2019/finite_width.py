@@ -110,10 +110,14 @@ def _limit(settings: Settings, model: Model, added: Sequence[np.ndarray]) -> Lim
                  min(settings.replicas) - 1, wrong)  # fmt: skip
 
 
+def _signed(value: float) -> str:
+    return f" {'-' if value < 0 else '+'} {abs(value):.2f}"
+
+
 def _answer(limits: Sequence[Limit], judged: Sequence[Check]) -> str:
     holds = all(check.passed for check in judged)
     parts = "; ".join(
-        f"{theory(model).biases:.2f} {theory(model).correction:+.2f} derived, {float(each.estimate.value):.2f} ± "
+        f"{theory(model).biases:.2f}{_signed(theory(model).correction)} derived, {float(each.estimate.value):.2f} ± "
         f"{float(each.estimate.error):.2f} measured ({each.case})"
         for model, each in zip(MODELS, limits, strict=True)
     )

@@ -165,7 +165,7 @@ def _in_proportion(settings: Settings, context: Context) -> np.ndarray:
 def _hessian(place: str, found: dict[str, np.ndarray]) -> Check:
     fisher, hessian = float(found["fisher"]), float(found["hessian"])
     return Check(
-        name=f"H = F at zero residual, normalization {place}",
+        name=f"H = F at zero residual: normalization {place}",
         statement="next to the teacher descent sees the largest eigenvalue of the Fisher information",
         predicted=fisher, measured=hessian, criterion="within 0.1 %", passed=abs(hessian / fisher - 1) < 1e-3,
         details={"learning rate over 2/lambda_max": EXCESS},
@@ -257,9 +257,9 @@ def _independent(settings: Settings, found: Map, in_proportion: np.ndarray) -> F
         f"From M = {settings.widths[0]} to {settings.widths[-1]} at T = {settings.samples} the lowest rate that "
         f"explodes changes as M^{fixed:.2f}, 2/lambda_max of the starts as M^{initial:.2f}, and the line drawn in "
         "the paper, 2/(rho alpha (kappa_1 - kappa_2)) with rho = M/T, as 1/M. With samples in proportion to the width, "
-        f"T = {settings.ratio:g} M, the lowest rate that explodes changes as M^{growing:.2f}: it is "
-        f"{'' if holds else 'not '}independent of width (an exponent below {NO_GROWTH:g}) at fixed T, and "
-        f"{'' if holds_growing else 'not '}where T grows with M.",
+        f"T = {settings.ratio:g} M, the lowest rate that explodes changes as M^{growing:.2f}. By an exponent below "
+        f"{NO_GROWTH:g} it {'is' if holds else 'is not'} independent of width at fixed T, and "
+        f"{'is' if holds_growing else 'is not'} where T grows with M.",
         "confirmed" if holds and holds_growing else "conditional" if holds or holds_growing else "refuted",
         {"exponent": fixed, "exponent at the start": initial, "exponent at T of order M": growing,
          "lowest rate at T of order M": np.median(in_proportion, axis=1).tolist()},
