@@ -179,7 +179,7 @@ def test_the_json_twin_feeds_the_ledger(written: dict[str, Path]) -> None:
     experiment = loaded["experiments"][0]
     assert experiment["settings"] == {"sizes": [100, 300], "rates": {"eta": 0.1}, "batch": "inf"}
     assert [check["outcome"] for check in experiment["checks"]] == ["passed", "passed", "passed", "not tested"]
-    assert experiment["checks"][1]["predicted"] == [1.0, 2.0]
+    assert experiment["checks"][3]["predicted"] == [1.0, 2.0]
     assert experiment["figures"][0]["name"] == "made-up.curves"
     assert loaded["ledger"][0]["derived"]["srepr"].startswith("Equality(")
     assert loaded["ledger"][0]["corrected"]["latex"] == latex(2 * asin(u) / pi)
