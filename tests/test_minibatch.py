@@ -15,6 +15,7 @@ from numerics.runtime.errors import InputError
 from validate.simulate.minibatch import (
     SAMPLINGS,
     centred_regression,
+    draw,
     drawn_errors,
     enumerated_error,
     normalized_regression,
@@ -138,6 +139,8 @@ def test_bad_batches_are_refused():
     gradients = np.ones((4, 2))
     with pytest.raises(InputError, match="at most 4"):
         drawn_errors(gradients, 5, "without replacement", 1, 0)
+    with pytest.raises(InputError, match="at most 4"):
+        draw(4, 5, "without replacement", np.random.default_rng(0))
     with pytest.raises(InputError, match="at least one"):
         drawn_errors(gradients, 0, "with replacement", 1, 0)
     with pytest.raises(InputError, match="known"):

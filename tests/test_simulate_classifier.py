@@ -106,6 +106,15 @@ def test_a_batch_larger_than_the_data_is_refused():
         epoch(made, Adam(0.1), data.images, data.labels, 61, 0.0, np.random.default_rng(0))
 
 
+def test_classes_units_and_inputs_are_at_least_one_and_fit():
+    with pytest.raises(InputError, match="number of hidden units must be at least 1, not 0"):
+        Classifier(6, 0, 3, "none", 0)
+    with pytest.raises(InputError, match=r"5 rows, one an input, not of shape \(6, 4\)"):
+        Classifier(5, 2, 3, "none", 0).gradients(np.ones((6, 4)), np.zeros(4, int))
+    with pytest.raises(InputError, match="need the same samples"):
+        last_layer_hessian(np.ones((2, 4)), np.full((3, 5), 1 / 3))
+
+
 def test_parts_are_disjoint_and_balanced():
     data = blobs(300)
     marked = Digits(np.arange(300.0)[None], data.labels)

@@ -167,6 +167,8 @@ def test_bad_architectures_are_refused(wrong, message):
 def test_images_of_the_wrong_shape_are_refused():
     with pytest.raises(InputError, match="3 channels, batch, height, width"):
         ResNet(Architecture(**SMALL), 0).forward(np.zeros((4, 3, 8, 8)))
+    with pytest.raises(InputError, match="one image or more"):
+        ResNet(Architecture(**SMALL), 0).forward(np.zeros((3, 0, 8, 8)))
 
 
 def test_resnet_110_is_fast():

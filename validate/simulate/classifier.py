@@ -51,6 +51,9 @@ class Classifier:
     ) -> None:  # fmt: skip
         if normalization not in NORMALIZATIONS:
             raise unknown_name("normalization", normalization, NORMALIZATIONS)
+        for name, count in (("inputs", inputs), ("hidden units", hidden), ("classes", classes)):
+            if count < 1:
+                raise InputError(f"the number of {name} must be at least 1, not {count}")
         self.centre, self.scale, self.before = NORMALIZATIONS[normalization]
         self.xp = xp
         generator = np.random.default_rng(seed)

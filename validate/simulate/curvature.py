@@ -20,8 +20,14 @@ def last_layer_hessian(features: Array, probabilities: Array, bias: bool = True,
 
     features (hidden, samples), probabilities (class, samples).  Rows and columns run over classes and, within
     a class, over hidden units, then the bias: d2 L / dW_kj dW_li = <(delta_kl p_k - p_k p_l) h_j h_i>.
+    Raises InputError where the two are not of the same samples.
     """
     samples = features.shape[1]
+    if samples < 1 or probabilities.shape[1] != samples:
+        raise InputError(
+            "features (hidden, samples) and probabilities (class, samples) need the same samples, at least one; "
+            f"these have shapes {features.shape} and {probabilities.shape}"
+        )
     h = xp.concatenate([features, xp.ones((1, samples), features.dtype)]) if bias else features
     classes, width = len(probabilities), len(h)
     hessian = xp.empty((classes, width, classes, width), h.dtype)

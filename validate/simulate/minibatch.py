@@ -96,7 +96,8 @@ def normalized_regression(
 
 
 def draw(samples: int, batch: int, sampling: str, generator: np.random.Generator) -> np.ndarray:
-    """The indices of one batch."""
+    """The indices of one batch.  Raises InputError for one that cannot be drawn."""
+    check_batch(samples, batch, sampling)
     if sampling == "with replacement":
         return generator.integers(samples, size=batch)
     if sampling == "without replacement":
@@ -107,7 +108,6 @@ def draw(samples: int, batch: int, sampling: str, generator: np.random.Generator
 def drawn_errors(gradients: np.ndarray, batch: int, sampling: str, draws: int, seed: int) -> np.ndarray:
     """|estimate - full|^2 of ``draws`` random batches, for gradients of single samples (samples, parameters)."""
     samples = len(gradients)
-    check_batch(samples, batch, sampling)
     generator = np.random.default_rng(seed)
     full = gradients.mean(axis=0)
     errors = np.empty(draws)

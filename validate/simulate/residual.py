@@ -199,10 +199,10 @@ class ResNet:
 
     def _check(self, images: Array) -> None:
         channels = self.architecture.input_channels
-        if images.ndim != 4 or images.shape[0] != channels or min(images.shape[2:]) < 4:
+        if images.ndim != 4 or images.shape[0] != channels or images.shape[1] < 1 or min(images.shape[2:]) < 4:
             raise InputError(
-                f"images must be an array ({channels} channels, batch, height, width) of at least 4 x 4 pixels, "
-                f"not of shape {images.shape}"
+                f"images must be an array ({channels} channels, batch, height, width) of one image or more, of at "
+                f"least 4 x 4 pixels, not of shape {images.shape}"
             )
 
 

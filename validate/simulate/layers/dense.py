@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from numerics.runtime.errors import InputError
 from validate.simulate.arrays import Array
 
 
@@ -12,8 +13,10 @@ def dense(
 ) -> tuple[Array, Callable[[Array], tuple[Array, Array, Array]]]:
     """y = W x + b for features x (in, batch), weights (out, in), bias (out).
 
-    The pullback gives the gradients with respect to x, W and b.
+    The pullback gives the gradients with respect to x, W and b.  Raises InputError where x does not fit W.
     """
+    if x.ndim != 2 or x.shape[0] != weights.shape[1]:
+        raise InputError(f"features must be an array of {weights.shape[1]} rows, one an input, not of shape {x.shape}")
     y = weights @ x + bias[:, None]
 
     def pullback(dy: Array) -> tuple[Array, Array, Array]:
