@@ -367,6 +367,9 @@ def test_words_hold_formulas() -> None:
     assert list(parts("e^(i tau) or X^tail-")) == [
         (False, "e^(i "), (True, r"\tau"), (False, ") or X^tail-"),
     ]  # fmt: skip
+    assert list(parts("from 1e-09 to 2.50e+05")) == [
+        (False, "from "), (True, "10^{-9}"), (False, " to "), (True, r"2.50 \times 10^{5}"),
+    ]  # fmt: skip
     assert escape("50 % & more_words {x}") == r"50 \% \& more\_\allowbreak{}words \{x\}"
 
 

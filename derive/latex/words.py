@@ -1,7 +1,7 @@
 """Words with formulas in them, as meanings, statements and notes are written.
 
 In such text ``$...$`` is LaTeX mathematics; so are letters with an index or a power and the names of Greek
-letters (Q_ij, g_i^2, tau, M^-0.15, N^(-1/2)), and sqrt( and << become signs.
+letters (Q_ij, g_i^2, tau, M^-0.15, N^(-1/2)), numbers like 1.2e-05 are powers of ten, and sqrt( and << become signs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ FORMULA = re.compile(
 )
 GREEK_INDEX = re.compile(GREEK)
 ROOT = re.compile(rf"(?<!\w)sqrt\(({GREEK}|[A-Za-z](?:_[A-Za-z0-9]{{1,3}})?)\)")
+SCIENTIFIC = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)(?!\w)")
 SIGNS = {"sqrt(": "√(", " << ": " ≪ ", " >> ": " ≫ ", " <= ": " ≤ ", " >= ": " ≥ "}
 
 SPECIAL = {
@@ -33,7 +34,7 @@ SPECIAL = {
 
 def parts(text: str) -> Iterator[tuple[bool, str]]:
     """The pieces of ``text`` in order: whether it is a formula, and its LaTeX or its words."""
-    text = ROOT.sub(_root, text)
+    text = SCIENTIFIC.sub(_scientific, ROOT.sub(_root, text))
     end = 0
     for match in FORMULA.finditer(text):
         if match.start() > end:
@@ -55,6 +56,11 @@ def _letter(greek: str | None, latin: str | None, index: str | None, power: str 
 def _root(match: re.Match[str]) -> str:
     letter, _, index = match[1].partition("_")
     return rf"$\sqrt{{{letter if len(letter) == 1 else chr(92) + letter}{f'_{{{index}}}' if index else ''}}}$"
+
+
+def _scientific(match: re.Match[str]) -> str:
+    times = "" if match[1] == "1" else rf"{match[1]} \times "
+    return f"${times}10^{{{int(match[2])}}}$"
 
 
 def _signs(text: str) -> str:

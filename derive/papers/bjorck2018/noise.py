@@ -104,6 +104,10 @@ def claim_noise_alike() -> LedgerEntry:
     powers = {
         name: (_power(each, alpha), -_power(each, B)) for name, each in (("a step", step), ("time", time))
     }
+
+    def words(rate: Expr, size: Expr) -> str:
+        return " and as ".join(x if p == 1 else f"{x}^{p}" for x, p in (("alpha", rate), ("1/B", size)))
+
     alike = [name for name, (rate, size) in powers.items() if judge(rate, size, points=POINTS).kind == "confirmed"]
     kind: VerdictKind = "refuted" if not alike else "confirmed" if len(alike) == len(powers) else "conditional"
     return paper.claim(
@@ -111,9 +115,9 @@ def claim_noise_alike() -> LedgerEntry:
         "the noise depends on the learning rate as on the inverse batch size",
         Verdict(
             kind,
-            f"the noise of a step goes as alpha^{powers['a step'][0]} and as 1/B^{powers['a step'][1]}; summed over "
-            f"a stretch of training time, steps times alpha, it goes as alpha^{powers['time'][0]} and as "
-            f"1/B^{powers['time'][1]}. Alike {'over ' + ' and '.join(alike) if alike else 'in no sense'}",
+            f"the noise of a step goes as {words(*powers['a step'])}; summed over a stretch of training time, steps "
+            f"times alpha, it goes as {words(*powers['time'])}. "
+            f"Alike {'over ' + ' and '.join(alike) if alike else 'in no sense'}",
             evidence={"powers of alpha and of 1/B": {k: list(v) for k, v in powers.items()}},
         ),
     )  # fmt: skip

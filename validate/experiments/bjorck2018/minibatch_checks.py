@@ -50,7 +50,7 @@ def enumerations() -> Iterator[Check]:
     for sampling in SAMPLINGS:
         error, _ = enumerated_error(sum_estimator(GRADIENTS, ENUMERATED), full, samples, ENUMERATED, sampling)
         yield _exact(
-            f"noise, {sampling}", f"the noise of a batch drawn {sampling}, over all batches",
+            f"noise, {sampling}", f"the noise of a batch drawn {_drawn(sampling)}, over all batches",
             predicted_noise(sampling, samples, ENUMERATED, Rational(variance), Rational(square)), error,
         )  # fmt: skip
     estimate = centred_regression(INPUTS, LABELS, Fraction(2, 3))
@@ -59,9 +59,14 @@ def enumerations() -> Iterator[Check]:
         _, bias = enumerated_error(estimate, gradient, samples, ENUMERATED, sampling)
         kept = minibatch.centred_bias(sampling).subs({minibatch.n: samples, minibatch.B: ENUMERATED})
         yield _exact(
-            f"own mean, {sampling}", f"the mean gradient after centring by the mean of a batch drawn {sampling}, over "
-            "that of all data", kept, 1 + bias[0] / gradient[0],
+            f"own mean, {sampling}",
+            f"the mean gradient after centring by the mean of a batch drawn {_drawn(sampling)}, over that of all data",
+            kept, 1 + bias[0] / gradient[0],
         )  # fmt: skip
+
+
+def _drawn(sampling: str) -> str:
+    return sampling if sampling.startswith("with") else f"by {sampling}"
 
 
 def _exact(name: str, statement: str, predicted: Expr, measured: Fraction) -> Check:
@@ -83,13 +88,13 @@ def noises(samples: int, free: Mapping[tuple[str, int], Mapping[str, np.ndarray]
         right = predicted(sampling)
         yield Case(
             f"noise, {sampling}, B = {batch}",
-            f"the noise of a batch of {batch} drawn {sampling}, over what is derived from the variance of single "
-            "samples", 1.0, statistics.estimate(record["squares"].mean(axis=1) / right),
+            f"the noise of a batch of {batch} drawn {_drawn(sampling)}, over what is derived from the variance of "
+            "single samples", 1.0, statistics.estimate(record["squares"].mean(axis=1) / right),
             {name: float((predicted(name) / right).mean()) for name in SAMPLINGS if name != sampling},
         )  # fmt: skip
         yield Case(
             f"bias, {sampling}, B = {batch}",
-            f"the mean error of a batch of {batch} drawn {sampling}, along the gradient",
+            f"the mean error of a batch of {batch} drawn {_drawn(sampling)}, along the gradient",
             0.0, statistics.estimate(record["along"].mean(axis=1)), {"a batch that centres itself": -1 / batch},
         )  # fmt: skip
 

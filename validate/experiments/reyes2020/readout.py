@@ -206,7 +206,8 @@ def _centring(record: Record) -> Check:
     trace, measured, predicted = np.moveaxis(_all(record, "centring"), -1, 0)
     worst = float((np.abs(measured - predicted) / trace).max())
     falls = {
-        f"at initialization, {_named(network)}, the trace falls by": f"{-(change / whole).mean():.0%}"
+        f"at initialization, {_named(network)}, the trace falls by":  # + 0.0: no "-0%"
+        f"{round(-float((change / whole).mean()), 2) + 0.0:.0%}"
         for network in NETWORKS
         for whole, change, _ in [np.moveaxis(record[network, 0, 1.0]["centring"], -1, 0)]
     }
