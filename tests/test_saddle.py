@@ -9,10 +9,12 @@ import pytest
 from scipy.integrate import quad
 from scipy.optimize import brentq, minimize
 from scipy.special import ndtr
-from sympy import Abs, Piecewise, exp, log
+from scipy.stats import norm
+from sympy import Abs, Piecewise, exp, log, tanh
 
 from derive.replica import Energy, known
 from derive.replica.symbols import noise, x, y
+from numerics.replica.outer import nodes
 from numerics.replica.solve import solve
 from numerics.runtime.errors import InputError
 from numerics.saddle import NotConverged, follow, newton
@@ -172,6 +174,33 @@ def test_a_smooth_loss_by_quadrature_agrees_with_the_closed_one() -> None:
     for beta in (2.0, np.inf):
         (ours,), (exact,) = solve(hidden, [0.8], beta, S, 0.3), solve(known("linear"), [0.8], beta, S, 0.3)
         assert pytest.approx(exact.R, abs=1e-10) == ours.R and abs(ours.Q - exact.Q) < 1e-10
+
+
+def test_noise_beside_a_bent_teacher_adds_to_what_a_line_leaves() -> None:
+    """To a linear student the target tanh(y) + noise is c y with noise of variance v - c^2: c = <y tanh y>, v its
+    own variance."""
+    density = norm.pdf
+    squared = quad(lambda u: np.tanh(u) ** 2 * density(u), -12, 12, epsabs=1e-14)[0]
+    along = quad(lambda u: u * np.tanh(u) * density(u), -12, 12, epsabs=1e-14)[0]
+    bent = Energy("bent", (tanh(y) + noise - x) ** 2 / 2, (tanh(y) - x) ** 2 / 2)
+    rest = (squared + 0.25 - along**2) / along**2
+    for mine, line in zip(
+        solve(bent, [0.5, 1.5], noise=0.25, ridge=0.1),
+        solve(known("linear"), [0.5, 1.5], noise=rest, ridge=0.1),
+        strict=True,
+    ):
+        expected = [line.q * along**2, line.R * along, line.chi, line.stability]
+        assert [mine.q, mine.R, mine.chi, mine.stability] == pytest.approx(expected, rel=1e-11)
+
+
+def test_even_steps_and_panels_agree_on_smooth_functions() -> None:
+    def places(t: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        return np.full((0, *t.shape), np.nan)
+
+    even, panels = (nodes(0.7, 0.4, 1.3, 0.25, places, 0.0, 0.0, smooth, 12) for smooth in (True, False))
+    assert len(even.m) < len(panels.m) / 10
+    first, second = (n.average(np.tanh(n.m - n.t) * np.exp(n.noise) / (1 + n.m**2)) for n in (even, panels))
+    assert first == pytest.approx(second, rel=1e-10)
 
 
 def test_the_loss_of_huber_by_direct_minimization() -> None:

@@ -175,21 +175,24 @@ class SmoothInner:
         if unknown:
             raise InputError(f"the loss or its slope holds {', '.join(unknown)}, which has no numbers")
         self._loss = on_arrays(wanted, (x, t, noise))
+        self._value = on_arrays([loss], (x, t, noise))
 
     def posterior(
         self, m: np.ndarray, t: np.ndarray, noise: np.ndarray, Delta: float, beta: float
     ) -> Response:
         z = np.linspace(-self.REACH, self.REACH, self.nodes)[:, None]
-        density = -z * z / 2 + np.log((z[1] - z[0]) / np.sqrt(2 * np.pi))
+        weight = np.exp(-z * z / 2) * (z[1] - z[0]) / np.sqrt(2 * np.pi)
+        powers = np.hstack([np.ones_like(z), z, z * z]).T
 
         def at(m: np.ndarray, t: np.ndarray, noise: np.ndarray) -> list[np.ndarray]:
-            loss = self._loss(m + np.sqrt(Delta) * z, t + 0 * z, noise + 0 * z)[0]
-            log_weight = density - beta * loss
-            log = logsumexp(log_weight, axis=0)
-            share = np.exp(log_weight - log)
-            mean = (share * z).sum(axis=0)
-            variance = (share * (z - mean) ** 2).sum(axis=0)
-            return [np.sqrt(Delta) * mean, 1 - variance, (share * loss).sum(axis=0), log]
+            (loss,) = self._value(m + np.sqrt(Delta) * z, t, noise)
+            least = loss.min(axis=0)
+            share = weight * np.exp(beta * (least - loss))
+            total, first, second = powers @ share
+            mean = first / total
+            average = np.einsum("zn,zn->n", share, loss) / total
+            log = np.log(total) - beta * least
+            return [np.sqrt(Delta) * mean, 1 - (second / total - mean**2), average, log]
 
         return self._chunked(at, m, t, noise)
 
@@ -200,7 +203,7 @@ class SmoothInner:
 
         def at(m: np.ndarray, t: np.ndarray, noise: np.ndarray) -> list[np.ndarray]:
             grid = m + reach
-            cost = self._loss(grid, t + 0 * reach, noise + 0 * reach)[0] + softness * reach**2 / 2
+            cost = self._value(grid, t, noise)[0] + softness * reach**2 / 2
             field = np.take_along_axis(grid, cost.argmin(axis=0)[None], 0)[0]
             for _ in range(60):
                 _, slope, curvature = self._loss(field, t, noise)

@@ -1,7 +1,8 @@
 """Averages over the shared part m of the student's field and the target t, by Gauss-Legendre panels.
 
 Panels end where the inner problem has kinks or jumps in m, and shrink geometrically towards them at finite
-temperature, where kinks are round.
+temperature, where kinks are round.  Where noise beside the target makes the average threefold and nothing has
+kinks, even steps do with a tenth of the points: for analytic functions with normal weights they converge as fast.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ REACH = 9.0
 """Standard deviations that are integrated over: beyond, the weight is below 3e-19."""
 NEGLIGIBLE = 1e-22
 LEVELS = 40
+EVEN = 3.0
+"""Even steps of EVEN / order: 1/4 at order 12, where they integrate the normal weight to 1e-34."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +47,21 @@ def nodes(
     breakpoints: Callable[[np.ndarray, np.ndarray], np.ndarray],
     width: float,
     target_width: float,
+    smooth: bool,
     order: int,
 ) -> Nodes:
     """The rule for overlaps q, R and a target of that ``variance``.
 
     ``breakpoints(t, noise)`` gives places in m, (places, ...), NaN where there is none; ``width`` is the
     scale on which they are round, 0 for sharp ones, ``target_width`` that on which what t = 0 divides is
-    round; ``noise_variance`` is that of noise beside t.
+    round; ``noise_variance`` is that of noise beside t.  ``smooth``: there are no kinks, in no field.
     """
     deviation = float(np.sqrt(max(q - R * R / variance, 0.0)))
-    z, z_weight = _panels(_graded(np.zeros((1, 1)), target_width), order)
+    even = smooth and noise_variance > 0
+    z, z_weight = _even(order) if even else _panels(_graded(np.zeros((1, 1)), target_width), order)
     z, z_weight = z[0], z_weight[0]
     if noise_variance > 0:
-        e, e_weight = _panels(_graded(np.zeros((0, 1)), 1.0), order)
+        e, e_weight = _even(order) if even else _panels(_graded(np.zeros((0, 1)), 1.0), order)
         z, extra = (v.ravel() for v in np.meshgrid(z, e[0], indexing="ij"))
         z_weight = np.outer(z_weight, e_weight[0]).ravel()
         noise = extra * np.sqrt(noise_variance)
@@ -66,9 +71,12 @@ def nodes(
     z, z_weight, noise = z[kept], z_weight[kept], noise[kept]
     t = np.sqrt(variance) * z
     centre = R * t / variance
-    with np.errstate(invalid="ignore", divide="ignore"):
-        places = (breakpoints(t, noise) - centre) / deviation if deviation else np.zeros((0, len(t)))
-    u, u_weight = _panels(_graded(places, width / deviation if deviation else 0.0), order)
+    if even:
+        u, u_weight = (np.broadcast_to(v, (len(z), v.size)) for v in _even(order))
+    else:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            places = (breakpoints(t, noise) - centre) / deviation if deviation else np.zeros((0, len(t)))
+        u, u_weight = _panels(_graded(places, width / deviation if deviation else 0.0), order)
     weight = z_weight[:, None] * u_weight
     chosen = weight > NEGLIGIBLE
     row = np.nonzero(chosen)[0]
@@ -98,6 +106,13 @@ def _panels(ends: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
     z = (middle[..., None] + half[..., None] * at).reshape(len(ends), -1)
     w = (half[..., None] * weight).reshape(len(ends), -1)
     return z, w * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+
+
+def _even(order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and normal weights (1, nodes) at even steps."""
+    step = EVEN / order
+    z = np.arange(-REACH, REACH + step / 2, step)[None]
+    return z, step * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
 
 
 @cache

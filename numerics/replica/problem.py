@@ -146,8 +146,9 @@ class Problem:
             return self.inner.breakpoints(t, noise, chi)
 
         return nodes(
-            state.q, state.R, self.variance, self.separate_noise, breakpoints, width, target_width, order
-        )
+            state.q, state.R, self.variance, self.separate_noise, breakpoints, width, target_width,
+            self.inner.smooth, order,
+        )  # fmt: skip
 
     def moments(self, state: State, order: int) -> Moments:
         """The averages of the inner problem, by panels of ``order`` nodes."""
