@@ -33,6 +33,7 @@ from sympy import (
     simplify,
     solve,
     sqrt,
+    sympify,
 )
 
 from derive.activation import Activation, activation
@@ -111,14 +112,14 @@ def _at_h(expression: Expr, loss: type[Function]) -> Expr:
     return expression.xreplace({second: loss(_h).diff(_h, 2), first: loss(_h).diff(_h)})
 
 
-def deviation_moment(power: int, size: Expr = samples, centred: bool = True) -> Expr:
+def deviation_moment(power: int, size: Expr | int = samples, centred: bool = True) -> Expr:
     """<s^power> exactly, of the standard deviation (or root mean square) of ``size`` Gaussian preactivations.
 
     size s^2 is a chi square with size - 1 degrees of freedom (size, where it is not centred).
 
     Raises DerivationError where the moment diverges: size too small.
     """
-    lost = 1 if centred else 0
+    size, lost = sympify(size), 1 if centred else 0
     if size.is_number and size <= lost - power:
         raise DerivationError(
             f"<s^{power}> of a batch's deviation diverges for M = {size}: it needs M of at least "

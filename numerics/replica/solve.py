@@ -250,7 +250,8 @@ class _Solver:
         if not error < SETTLED:
             raise InputError(
                 f"the quadrature does not settle at alpha = {load:g}: finer panels change the saddle-point "
-                f"equations by {error:.2g}; the loss may have kinks that are not linear in x, or beta is too large"
+                f"equations by {error:.2g}; the loss may fall without bound, so that there is no posterior, or "
+                "have kinks that are not linear in x, or beta is too large"
             )
         value = problem.value(state, moments, load)
         chi = (

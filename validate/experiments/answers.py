@@ -14,11 +14,12 @@ from derive.latex import parts
 from validate.report.model import ExperimentResult, Finding
 
 MEANINGS = (
-    ("confirmed", "follow from the definitions as printed"),
-    ("misprint", "are misprints, corrected in the ledger"),
-    ("conditional", "hold under a condition that the ledger states"),
-    ("refuted", "do not follow"),
+    ("confirmed", "follows from the definitions as printed", "follow from the definitions as printed"),
+    ("misprint", "is a misprint, corrected in the ledger", "are misprints, corrected in the ledger"),
+    ("conditional", "holds under a condition that the ledger states", "hold under a condition that the ledger states"),
+    ("refuted", "does not follow", "do not follow"),
 )
+"""Of a verdict, for one equation and for several."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,10 @@ class Evidence:
             if entry.printed is not None and ".claim-" not in entry.name
         ]
         sentences = []
-        for kind, meaning in MEANINGS:
+        for kind, one, several in MEANINGS:
             names = [entry.name.partition(".")[2] for entry in equations if entry.verdict.kind == kind]
             if names:
+                meaning = one if len(names) == 1 else several
                 sentences.append(f"{len(names)} of {len(equations)} {meaning}: {', '.join(names)}.")
         return " ".join(sentences)
 
