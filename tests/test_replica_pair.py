@@ -195,14 +195,20 @@ def test_direct_minimization_of_a_coupled_loss() -> None:
 
 
 @pytest.mark.slow
-def test_sampling_a_committee() -> None:
-    """Hamiltonian Monte Carlo of erf units of one teacher, at beta = 4: N = 60, 48 sets, two chains; 1/N = 1.7 %."""
-    size, load, beta, S, ridge, sets = 60, 2.0, 4.0, 0.1, 0.5, 48
+@pytest.mark.parametrize(
+    ("teachers", "load", "beta", "S", "ridge"),
+    [(1, 2.0, 4.0, 0.1, 0.5), (2, 1.0, 2.0, 0.0, 0.5)],
+    ids=["a linear teacher", "two erf teachers, units not specialized"],
+)
+def test_sampling_a_committee(teachers: int, load: float, beta: float, S: float, ridge: float) -> None:
+    """Hamiltonian Monte Carlo of two erf units: N = 60, 48 sets, two chains; 1/N = 1.7 %."""
+    size, sets = 60, 48
     rng = np.random.default_rng(7)
-    teacher = rng.standard_normal((sets, size))
-    teacher *= np.sqrt(size) / np.linalg.norm(teacher, axis=1, keepdims=True)
+    teacher = np.linalg.qr(rng.standard_normal((sets, size, teachers)))[0] * np.sqrt(size)
     inputs = rng.standard_normal((sets, round(load * size), size)) / np.sqrt(size)
-    target = np.einsum("spn,sn->sp", inputs, teacher) + np.sqrt(S) * rng.standard_normal(inputs.shape[:2])
+    fields = np.einsum("spn,snk->spk", inputs, teacher)
+    target = (gaussian_error(fields / np.sqrt(2)) if teachers > 1 else fields).sum(axis=2)
+    target = target + np.sqrt(S) * rng.standard_normal(target.shape)
 
     def energy(J: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """beta times the energy, its gradient and the loss of J (sets, chains, 2, N)."""
@@ -234,13 +240,15 @@ def test_sampling_a_committee() -> None:
             one_chain, other = J[:, 0], J[:, 1]
             within = np.einsum("scan,scbn->sab", J, J) / (2 * size)
             shared = np.einsum("san,sbn->s", one_chain, other) / (4 * size)
-            along = np.einsum("scan,sn->s", J, teacher) / (4 * size)
+            along = np.einsum("scan,snk->s", J, teacher) / (4 * size * teachers)
             entry = [(within[:, 0, 0] + within[:, 1, 1]) / 2, within[:, 0, 1], shared, along]
             records.append(np.stack([*entry, loss.mean(axis=1) / inputs.shape[1]], axis=1))
-    committee = PairEnergy("committee", (y1 + noise - erf(x1 / sqrt(2)) - erf(x2 / sqrt(2))) ** 2 / 2, x1)
+    right = y1 if teachers == 1 else erf(y1 / sqrt(2)) + erf(y2 / sqrt(2))
+    right = right + noise if S else right  # noise beside two teachers makes the average fivefold
+    committee = PairEnergy("committee", (right - erf(x1 / sqrt(2)) - erf(x2 / sqrt(2))) ** 2 / 2, x1, teachers)
     (found,) = solve_pair(committee, [load], beta, S, ridge)
     shared = (found.q[0][0] + found.q[1][1] + 2 * found.q[0][1]) / 4
-    along = (found.R[0][0] + found.R[1][0]) / 2
+    along = np.mean(found.R)
     predicted = [found.Q[0][0], found.Q[0][1], shared, along, found.training_loss]
     judge(np.mean(records, axis=0), predicted, bias=1 / size)
 

@@ -15,9 +15,9 @@ from sympy import Abs, Piecewise, exp, log, tanh
 from derive.replica import Energy, known
 from derive.replica.symbols import noise, x, y
 from numerics.replica.outer import nodes
-from numerics.replica.solve import solve
+from numerics.replica.solve import Solution, _Solver, solve
 from numerics.runtime.errors import InputError
-from numerics.saddle import NotConverged, follow, newton
+from numerics.saddle import NotConverged, Root, follow, newton
 from orderparams import main
 
 S = 0.25
@@ -254,6 +254,25 @@ def test_bad_input(capsys: pytest.CaptureFixture[str], options: list[str], words
     assert main(["replica", *options]) == 2
     captured = capsys.readouterr()
     assert words in captured.err and captured.out == ""
+
+
+def test_what_was_found_before_a_load_fails_is_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = _Solver.solution
+
+    def fails_late(self: _Solver, load: float, root: Root) -> Solution:
+        if load > 0.6:
+            raise NotConverged(["R"], [(np.array([0.5]), 1.0)], "made to fail")
+        return real(self, load, root)
+
+    monkeypatch.setattr(_Solver, "solution", fails_late)
+    assert main(["replica", "linear", "--alpha", "0.5:1:3", "--ridge", "0.1", "--format", "json"]) == 3
+    captured = capsys.readouterr()
+    printed = json.loads(captured.out)
+    assert [r["alpha"] for r in printed["rows"]] == [0.5] and printed["complete"] is False
+    assert "stopped after 1 of 3 loads: the saddle-point iteration does not converge" in captured.err
+    assert main(["replica", "linear", "--alpha", "1", "--ridge", "0.1"]) == 2, "nothing was found"
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: object) -> None:

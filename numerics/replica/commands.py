@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ import numpy as np
 
 from derive.replica import Energy, known, read_loss
 from derive.replica.pair import PairEnergy
-from numerics.replica.pair.solve import PairSolution, solve_pair
-from numerics.replica.solve import Solution, solve
-from numerics.runtime.errors import InputError
+from numerics.replica.pair.solve import PairSolution, pair_solutions
+from numerics.replica.solve import SETTLED, Solution, solutions
+from numerics.runtime.errors import IncompleteResult, InputError
+from numerics.runtime.progress import progress
 from numerics.runtime.results import versions
 from numerics.runtime.userfile import is_reference, load_reference
 
@@ -30,29 +31,45 @@ MOST_LOADS = 10_000
 
 
 def replica_command(arguments: Namespace) -> int:
-    """Solve at every load, print the rows, and warn where replica symmetry is unstable."""
+    """Solve at every load, print the rows, and warn where replica symmetry is unstable.
+
+    What is found before a load fails, or before an interruption, is printed as well; the status is then 3.
+    """
     energy = _energy(arguments.energy, arguments.students, arguments.teachers)
     loads = read_range(arguments.alpha)
     beta = _number(arguments.beta, "--beta", infinite=True)
     noise, ridge = _number(arguments.noise, "--noise"), _number(arguments.ridge, "--ridge")
-    rows: list[Solution] | list[PairSolution]
+    found: Iterator[Solution | PairSolution]
     if isinstance(energy, PairEnergy):
-        rows = solve_pair(energy, loads, beta, noise, ridge)
+        found = pair_solutions(energy, loads, beta, noise, ridge)
     else:
-        rows = solve(energy, loads, beta, noise, ridge)
+        found = solutions(energy, loads, beta, noise, ridge)
+    rows: list[Solution | PairSolution] = []
+    stopped: str | None = None
+    try:
+        rows.extend(progress(found, "loads", len(loads)))
+    except (InputError, KeyboardInterrupt) as error:
+        if not rows:
+            raise
+        stopped = str(error) or "interrupted"
     if arguments.format == "json":
         settings = {
             "energy": energy.name, "loss": str(energy.loss), "error": str(energy.error), "prior": energy.prior,
             "penalty": "sum" if isinstance(energy, PairEnergy) else energy.penalty, "beta": _plain(beta),
             "noise": noise, "ridge": ridge,
         }  # fmt: skip
-        content = {"settings": settings, "rows": [row(r) for r in rows], "versions": versions()}
+        content = {
+            "settings": settings, "rows": [row(r) for r in rows], "complete": stopped is None, "versions": versions(),
+        }  # fmt: skip
         print(json.dumps(content, allow_nan=False))
     else:
         print(table(rows))
     for line in warnings(rows):
         print(f"orderparams: {line}", file=sys.stderr)
-    return 0
+    if stopped is None:
+        return 0
+    print(f"orderparams: stopped after {len(rows)} of {len(loads)} loads: {stopped}", file=sys.stderr)
+    return IncompleteResult.exit_status
 
 
 def row(solution: Solution | PairSolution) -> dict[str, Any]:
@@ -87,8 +104,11 @@ def _columns(solution: Solution | PairSolution) -> list[tuple[str, Any]]:
 
 
 def warnings(rows: Sequence[Solution | PairSolution]) -> list[str]:
-    """A line for every stretch of loads at which replica symmetry is unstable."""
+    """A line for every stretch of loads at which replica symmetry is unstable, one for the crudest quadrature."""
     found: list[str] = []
+    crudest = max(solution.quadrature_error for solution in rows)
+    if crudest > SETTLED:
+        found.append(f"warning: finer quadrature changes the saddle-point equations by up to {crudest:.1g}")
     stretch: list[Solution | PairSolution] = []
     for solution in [*rows, None]:
         if solution is not None and not solution.stable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,14 @@ class Solution:
 def solve(
     energy: Energy, loads: Sequence[float], beta: float = np.inf, noise: float = 0.0, ridge: float = 0.0
 ) -> list[Solution]:
-    """The saddle point at every load, each followed from the one before.
+    """The saddle points of ``solutions``, all of them."""
+    return list(solutions(energy, loads, beta, noise, ridge))
+
+
+def solutions(
+    energy: Energy, loads: Sequence[float], beta: float = np.inf, noise: float = 0.0, ridge: float = 0.0
+) -> Iterator[Solution]:
+    """The saddle point at every load, each followed from the one before, as they are found.
 
     ``noise`` is the variance of the label noise, ``ridge`` the strength of the energy's penalty.  At
     beta = infinity a ridge of 0 is the limit of a vanishing one.
@@ -81,18 +88,19 @@ def solve(
     problem = Problem(energy, beta, noise, ridge)
     for load in loads:
         problem.check(load)
-    solver = _Solver(problem)
-    found: list[Solution] = []
+    return _followed(_Solver(problem), loads)
+
+
+def _followed(solver: _Solver, loads: Sequence[float]) -> Iterator[Solution]:
     root: tuple[float, Root] | None = None
     for load in loads:
         interpolating = solver.interpolating(load)
         if interpolating is not None:
-            found.append(interpolating)
+            yield interpolating
             continue
         path = [load] if root is None else [root[0], load]
         root = load, follow(solver.at, path, None if root is None else root[1])[-1]
-        found.append(solver.solution(load, root[1]))
-    return found
+        yield solver.solution(load, root[1])
 
 
 class _Solver:

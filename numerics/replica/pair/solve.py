@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -24,6 +24,8 @@ from numerics.saddle import TOLERANCE, NotConverged, Root, newton
 DAMPING = 0.5
 ROUNDS = 300
 NEAR = 1e-3
+CRUDE = 1e-5
+"""What finer quadrature may change of the equations where no finer one is left: with kinks in four dimensions."""
 SAME = 1e-6
 """Free energies closer than this belong to one saddle point."""
 
@@ -66,8 +68,15 @@ class PairSolution:
 def solve_pair(
     energy: PairEnergy, loads: Sequence[float], beta: float = np.inf, noise: float = 0.0, ridge: float = 0.0
 ) -> list[PairSolution]:
-    """The saddle point at every load: of least free energy among those reached from weights that know nothing of
-    the teachers, from weights that know them, and from the load before.
+    """The saddle points of ``pair_solutions``, all of them."""
+    return list(pair_solutions(energy, loads, beta, noise, ridge))
+
+
+def pair_solutions(
+    energy: PairEnergy, loads: Sequence[float], beta: float = np.inf, noise: float = 0.0, ridge: float = 0.0
+) -> Iterator[PairSolution]:
+    """The saddle point at every load, as they are found: of least free energy among those reached from weights that
+    know nothing of the teachers, from weights that know them, and from the load before.
 
     ``noise`` is the variance of the label noise.
 
@@ -78,12 +87,14 @@ def solve_pair(
     for load in loads:
         if not (np.isfinite(load) and load > 0):
             raise InputError(f"alpha must be a positive number, not {load:g}")
-    found: list[PairSolution] = []
+    return _followed(problem, loads)
+
+
+def _followed(problem: PairProblem, loads: Sequence[float]) -> Iterator[PairSolution]:
     before: Root | None = None
     for load in loads:
         before = _least(problem, load, before)
-        found.append(_settled(problem, load, before))
-    return found
+        yield _settled(problem, load, before)
 
 
 def _least(problem: PairProblem, load: float, before: Root | None) -> Root:
@@ -108,9 +119,9 @@ def _least(problem: PairProblem, load: float, before: Root | None) -> Root:
 
 
 def _settled(problem: PairProblem, load: float, rough: Root) -> PairSolution:
-    """The solution by the first level of quadrature that the next one confirms.
+    """The solution by the first level of quadrature that the next one confirms, or by the last, to CRUDE.
 
-    Raises InputError where none is confirmed.
+    Raises InputError where even that is not confirmed.
     """
     root, error = rough, np.inf
     for rule, finer in pairwise(problem.levels):
@@ -123,7 +134,7 @@ def _settled(problem: PairProblem, load: float, rough: Root) -> PairSolution:
         before, after = (problem.moments(state, level, flat) for level in (rule, finer))
         change = problem.residual(state, after, load) - problem.residual(state, before, load)
         error = float(np.abs(change).max())
-        if error < SETTLED:
+        if error < (CRUDE if finer is problem.levels[-1] else SETTLED):
             return _solution(problem, load, root, before, after, error)
     raise InputError(
         f"the quadrature does not settle at alpha = {load:g}: finer nodes change the saddle-point equations by "
@@ -141,12 +152,30 @@ def _newton(
     positive = np.array([name in ("spread11", "spread22") for name in names])
 
     flat = problem.flat(_state(start, teachers))
+    # A signal in one direction only is the edge of what its factor can be, where the last entry of the condition on
+    # it has a kink: there that entry and its unknown, at the same place, are left out.
+    kept = np.array([not (flat and name == "signal22") for name in names])
+
+    def whole(v: np.ndarray) -> np.ndarray:
+        full = np.zeros(len(kept))
+        full[kept] = v
+        return full
 
     def residual(v: np.ndarray) -> np.ndarray:
-        state = _state(v, teachers)
-        return problem.residual(state, problem.moments(state, rule, flat), load)
+        state = _state(whole(v), teachers)
+        return problem.residual(state, problem.moments(state, rule, flat), load)[kept]
 
-    return newton(residual, start, positive, names, tolerance, jacobian)
+    if jacobian is not None and len(jacobian) != kept.sum():
+        jacobian = None
+    some = [name for name, here in zip(names, kept, strict=True) if here]
+    try:
+        root = newton(residual, start[kept], positive[kept], some, tolerance, jacobian)
+    except NotConverged as error:
+        if problem.ground:
+            why = "as where the minimum of a loss jumps, which a finite beta avoids"
+            raise NotConverged(some, error.path, why) from None
+        raise
+    return replace(root, x=whole(root.x))
 
 
 def _state(v: np.ndarray, teachers: int) -> PairState:
