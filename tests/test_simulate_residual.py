@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import autograd
 import autograd.numpy as anp
 import numpy as np
@@ -17,7 +13,6 @@ from tests.device import Device, DeviceArray, on_host
 from validate.simulate.layers import kernel_gradient, softmax_cross_entropy
 from validate.simulate.residual import Architecture, ResNet
 
-ROOT = Path(__file__).parents[1]
 SMALL = {"depth": 14, "width": 2, "classes": 3}
 CASES = {
     "batch": {},
@@ -169,15 +164,6 @@ def test_images_of_the_wrong_shape_are_refused():
         ResNet(Architecture(**SMALL), 0).forward(np.zeros((4, 3, 8, 8)))
     with pytest.raises(InputError, match="one image or more"):
         ResNet(Architecture(**SMALL), 0).forward(np.zeros((3, 0, 8, 8)))
-
-
-def test_resnet_110_is_fast():
-    """Forward and backward at batch 16 in float32 on one core, in a process of its own: the best of a few."""
-    code = (
-        "from bench.bench_residual import ours, problem, seconds; print(seconds(ours('batch', *problem(16))))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert float(done.stdout) < 3
 
 
 def test_gradients_keep_single_precision():
