@@ -154,6 +154,7 @@ def figure(law: ProductLaw, drawn: np.ndarray | None) -> Any:
     right.set_ylabel("distribution function")
     left.set_title(f"$M = {law.factors}$")
     left.legend()
+    right.legend(loc="upper left")
     return fig
 
 

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 GREEK = "alpha|beta|gamma|delta|epsilon|zeta|eta|kappa|lambda|rho|sigma|tau|phi"
 POWER = r"\^(?:\([\w+/.-]+(?: ± [\d.]+)?\)|-?(?:\d+(?:\.\d+)?|[A-Za-z]))"
 FORMULA = re.compile(
-    r"\$([^$]+)\$"
-    rf"|(?<![\w-])(?:({GREEK})|([A-Za-z])(?=_|{POWER}(?![\w-])))(?:_({GREEK}|[A-Za-z0-9]{{1,3}}))?({POWER})?(?![\w-])"
+    r"\$(?P<formula>[^$]+)\$"
+    r"|(?<![\w.])(?:(?P<mantissa>\d+(?:\.\d+)?)e(?P<exponent>[+-]\d+)|10\^(?P<ten>-?\d+(?:\.\d+)?))(?!\w)"
+    rf"|(?<![\w-])(?:(?P<greek>{GREEK})|(?P<latin>[A-Za-z])(?=_|{POWER}(?![\w-])))"
+    rf"(?:_(?P<index>{GREEK}|[A-Za-z0-9]{{1,3}}))?(?P<power>{POWER})?(?![\w-])"
 )
 GREEK_INDEX = re.compile(GREEK)
 ROOT = re.compile(rf"(?<!\w)sqrt\(({GREEK}|[A-Za-z](?:_[A-Za-z0-9]{{1,3}})?)\)")
-SCIENTIFIC = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)(?!\w)")
 SIGNS = {"sqrt(": "√(", " << ": " ≪ ", " >> ": " ≫ ", " <= ": " ≤ ", " >= ": " ≥ "}
 
 SPECIAL = {
@@ -34,19 +35,28 @@ SPECIAL = {
 
 def parts(text: str) -> Iterator[tuple[bool, str]]:
     """The pieces of ``text`` in order: whether it is a formula, and its LaTeX or its words."""
-    text = SCIENTIFIC.sub(_scientific, ROOT.sub(_root, text))
+    text = ROOT.sub(_root, text)
     end = 0
     for match in FORMULA.finditer(text):
         if match.start() > end:
             yield False, _signs(text[end : match.start()])
-        yield True, match[1] if match[1] is not None else _letter(*match.groups()[1:])
+        yield True, _formula(match)
         end = match.end()
     if end < len(text):
         yield False, _signs(text[end:])
 
 
-def _letter(greek: str | None, latin: str | None, index: str | None, power: str | None) -> str:
-    letter = rf"\{greek}" if greek else str(latin)
+def _formula(match: re.Match[str]) -> str:
+    """The LaTeX of what FORMULA found."""
+    if match["formula"]:
+        return match["formula"]
+    if match["ten"]:
+        return f"10^{{{match['ten']}}}"
+    if match["mantissa"]:
+        times = "" if match["mantissa"] == "1" else rf"{match['mantissa']} \times "
+        return f"{times}10^{{{int(match['exponent'])}}}"
+    index, power = match["index"], match["power"]
+    letter = rf"\{match['greek']}" if match["greek"] else match["latin"]
     if index and GREEK_INDEX.fullmatch(index):
         index = rf"\{index}"
     raised = power.strip("^()").replace("±", r"\pm") if power else ""
@@ -56,11 +66,6 @@ def _letter(greek: str | None, latin: str | None, index: str | None, power: str 
 def _root(match: re.Match[str]) -> str:
     letter, _, index = match[1].partition("_")
     return rf"$\sqrt{{{letter if len(letter) == 1 else chr(92) + letter}{f'_{{{index}}}' if index else ''}}}$"
-
-
-def _scientific(match: re.Match[str]) -> str:
-    times = "" if match[1] == "1" else rf"{match[1]} \times "
-    return f"${times}10^{{{int(match[2])}}}$"
 
 
 def _signs(text: str) -> str:

@@ -52,6 +52,8 @@ def _measured(value: float, error: float) -> str:
 
 
 def _plain(value: float) -> str:
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     if isinstance(value, int) or value == 0:
         return f"{value:.0f}".replace("-", "−")
     if 1e-3 <= abs(value) < 1e6:
