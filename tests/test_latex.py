@@ -370,6 +370,8 @@ def test_words_hold_formulas() -> None:
     assert list(parts("from 1e-09 to 2.50e+05")) == [
         (False, "from "), (True, "10^{-9}"), (False, " to "), (True, r"2.50 \times 10^{5}"),
     ]  # fmt: skip
+    assert list(parts("mu_B + pi")) == [(True, r"\mu_{B}"), (False, " + "), (True, r"\pi")]
+    assert "allowbreak" not in escape("0.124") and "allowbreak" in escape("luo2019.claim")
     assert list(parts("10^2.6 $10^3$.")) == [(True, "10^{2.6}"), (False, " "), (True, "10^3"), (False, ".")]
     assert escape("50 % & more_words {x}") == r"50 \% \& more\_\allowbreak{}words \{x\}"
 

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-GREEK = "alpha|beta|gamma|delta|epsilon|zeta|eta|kappa|lambda|rho|sigma|tau|phi"
+GREEK = "alpha|beta|gamma|delta|epsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|phi|chi|omega"
 POWER = r"\^(?:\([\w+/.-]+(?: ± [\d.]+)?\)|-?(?:\d+(?:\.\d+)?|[A-Za-z]))"
 FORMULA = re.compile(
     r"\$(?P<formula>[^$]+)\$"
@@ -90,7 +90,7 @@ def _escape(text: str) -> str:
             out.append(_greek(name))
         else:
             out.append(unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?")
-    broken = re.sub(r"(?<=\w)([.-])(?=\w)", r"\1\\allowbreak{}", "".join(out))
+    broken = re.sub(r"(?<=\w)([.-])(?=[A-Za-z])", r"\1\\allowbreak{}", "".join(out))
     return re.sub(r"\d{10}(?=\d{5})", r"\g<0>\\allowbreak{}", broken)
 
 
